@@ -41,4 +41,8 @@ export const limits = {
   sshRetryMs: 500,
   /** How long a connection waits for a tunnel that is being restored. */
   tunnelWaitMs: 20_000,
+  /** An ssh connection on which the other side says nothing for so long is given up and made anew. */
+  sshAliveMs: 15_000,
+  /** Connections through one forwarded port at a time: a push of a large image opens hundreds, a loop that leaks more. */
+  tunnelConnections: 2_000,
 } as const;

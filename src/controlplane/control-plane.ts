@@ -17,6 +17,7 @@ import { waitFor } from "../base/wait.ts";
 import { startDaemon, stopDaemon } from "../process/daemon.ts";
 import { lifeOf } from "../process/identity.ts";
 import { type MarkedProcess, processesMarked } from "../process/marked.ts";
+import { kwokConfig } from "./kwok.ts";
 import { type ControlPlaneUser, writePki } from "./pki.ts";
 
 export type Component = "controller-manager" | "scheduler" | "kwok";
@@ -131,8 +132,9 @@ async function startComponents(options: ControlPlaneOptions, running: ReadonlySe
         ...gateFlag(options),
       ],
     },
-    kwok: { program: "kwok", args: ["--kubeconfig=kwok.kubeconfig", "--manage-all-nodes=true", "--server-address=127.0.0.1:0"] },
+    kwok: { program: "kwok", args: ["--kubeconfig=kwok.kubeconfig", "--config=kwok.yaml", "--manage-all-nodes=true"] },
   };
+  if (options.components.includes("kwok")) await writeFile(join(options.directory, "kwok.yaml"), kwokConfig());
   for (const component of options.components) {
     const { program, args } = flags[component];
     if (!running.has(program)) await start(options, program, args);

@@ -200,9 +200,9 @@ export class DockerClient implements AsyncDisposable {
   }
 
   /** Removes a container, running or not, with its anonymous volumes. */
-  async removeContainer(id: string, signal?: AbortSignal): Promise<void> {
+  async removeContainer(id: string, signal?: AbortSignal, options: { keepVolumes?: boolean } = {}): Promise<void> {
     try {
-      await this.#delete(`/containers/${id}?force=1&v=1`, `remove container ${id.slice(0, 12)}`, signal);
+      await this.#delete(`/containers/${id}?force=1&v=${options.keepVolumes ? 0 : 1}`, `remove container ${id.slice(0, 12)}`, signal);
     } catch (error) {
       // Somebody else removes it at this moment: wait until it has.
       if (!(error instanceof DockerError && error.status === 409)) throw error;
@@ -282,6 +282,15 @@ export class DockerClient implements AsyncDisposable {
     const body = { Cmd: argv, AttachStdin: stdin, AttachStdout: true, AttachStderr: true, Tty: false, Privileged: privileged };
     const { Id } = await this.#json<{ Id: string }>("POST", `/containers/${id}/exec`, what, { body, signal });
     return Id;
+  }
+
+  async removeVolume(name: string, signal?: AbortSignal): Promise<void> {
+    await this.#delete(`/volumes/${encodeURIComponent(name)}`, `remove volume ${name}`, signal);
+  }
+
+  async volumes(label: string, signal?: AbortSignal): Promise<{ Name: string; Labels: Labels | null }[]> {
+    const answer = await this.#json<{ Volumes: { Name: string; Labels: Labels | null }[] | null }>("GET", `/volumes?${filters({ label: [label] })}`, "list volumes", { signal });
+    return answer.Volumes ?? [];
   }
 
   // -- images ---------------------------------------------------------------------------------------------------------

@@ -2,15 +2,35 @@
  * A Docker host as everything else sees it: a daemon that can be spoken to from here, and ports of that host that can be
  * reached from here, wherever it is.
  */
+import type { Duplex } from "node:stream";
+import type { Environment } from "../base/environment.ts";
 import type { DockerEndpoint, TlsFiles } from "../docker/endpoint.ts";
 
 /** What src/docker/client.ts connects to. */
 export type DockerConnection = { socketPath: string } | { host: string; port: number; tls?: TlsFiles | undefined };
 
+export interface OpenOptions {
+  environment: Environment;
+  /** Ends the opening. An open host is ended by `close()` alone: what cleans up after an abort still needs it. */
+  signal: AbortSignal;
+  /** A line for the person who watches: a connection was lost, is back, could not be passed on. */
+  onProgress?: ((line: string) => void) | undefined;
+}
+
 export interface Forward {
   /** 127.0.0.1:localPort here leads to 127.0.0.1:remotePort there. */
   localPort: number;
   close(): Promise<void>;
+}
+
+export interface ForwardOptions {
+  /** The local port to take; any free one when it is not given. */
+  localPort?: number | undefined;
+  /**
+   * Makes one connection to the remote port. Called for each connection, and only where the host itself has no way to
+   * its ports: a remote daemon by tcp://. A caller that can, gives one through `docker exec`.
+   */
+  dial?: (() => Promise<Duplex>) | undefined;
 }
 
 /**
@@ -19,14 +39,20 @@ export interface Forward {
 export interface DockerHost extends AsyncDisposable {
   readonly endpoint: DockerEndpoint;
   readonly connection: DockerConnection;
-  /** DOCKER_HOST and its kin for the programs that we run (kind, docker): always a connection that is already open. */
+  /**
+   * DOCKER_HOST and its kin for the programs that we run (kind, docker): always a connection that is already open. Laid
+   * over the command's own environment; undefined takes a variable away.
+   */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** True when ports that the daemon publishes on 127.0.0.1 are this machine's. */
   readonly isLocal: boolean;
   /**
    * Makes a port that the daemon published on its 127.0.0.1 reachable on ours, on any free port unless one is wanted.
-   * On a local host nothing is opened and localPort is the port itself. Survives a cut of the connection.
+   * On a local host nothing is opened and localPort is the port itself, unless another one is wanted. Survives a cut of
+   * the connection: what connects meanwhile waits for it, at most {@link limits.tunnelWaitMs}.
+   * @throws SeatrialError `conflict` when the wanted port is taken, `unreachable` when there is no way to the port.
    */
-  forward(remotePort: number, wanted?: { localPort?: number | undefined }): Promise<Forward>;
+  forward(remotePort: number, options?: ForwardOptions): Promise<Forward>;
+  /** Ends all forwards and connections and removes what they left on disk. May be called twice. */
   close(): Promise<void>;
 }

@@ -53,6 +53,7 @@ export async function run(command: string, args: readonly string[], options: Run
     env: definedOnly(options.env),
     extendEnv: false,
     reject: false,
+    all: true,
     stripFinalNewline: true,
     maxBuffer: limits.commandOutputBytes,
     forceKillAfterDelay: limits.stopGraceMs,

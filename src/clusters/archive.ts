@@ -1,0 +1,40 @@
+/** Unpacking archives that come out of containers: untrusted, so regular files alone, inside the folder alone. */
+import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, resolve, sep } from "node:path";
+import { finished, pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
+import { extract } from "tar-stream";
+import { limits } from "../base/limits.ts";
+
+/** Files that are kept of one archive: a busy node has a few hundred logs. */
+const filesMax = 2_000;
+
+/** Links, devices and paths that lead out are left out; files are cut at {@link limits.collectLogBytes} times ten. */
+export async function extractTar(archive: Readable, directory: string): Promise<void> {
+  const root = resolve(directory);
+  const unpacked = extract();
+  const feeding = pipeline(archive, unpacked);
+  let files = 0;
+  try {
+    for await (const entry of unpacked) {
+      const target = resolve(root, entry.header.name);
+      if (entry.header.type !== "file" || !target.startsWith(root + sep) || ++files > filesMax) {
+        entry.resume();
+        continue;
+      }
+      await mkdir(dirname(target), { recursive: true });
+      const file = createWriteStream(target, { mode: 0o644 });
+      let left = limits.collectLogBytes * 10;
+      for await (const chunk of entry) {
+        const part = (chunk as Buffer).subarray(0, left);
+        left -= part.length;
+        if (part.length > 0) file.write(part);
+      }
+      file.end();
+      await finished(file);
+    }
+  } finally {
+    await feeding;
+  }
+}

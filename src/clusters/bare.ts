@@ -1,0 +1,167 @@
+/**
+ * Clusters that are a control plane alone: etcd and kube-apiserver as processes of this machine, in about three seconds.
+ * For CRDs, operators and charts; no nodes, no pods that run.
+ */
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Environment } from "../base/environment.ts";
+import { SeatrialError, type Problem } from "../base/errors.ts";
+import { controlPlaneProcesses, type ControlPlaneOptions, killControlPlane, startControlPlane, stopControlPlane } from "../controlplane/control-plane.ts";
+import { addKwokNodes } from "../controlplane/kwok.ts";
+import type { ProgramName, Programs } from "../programs/programs.ts";
+import { type Cluster, contextNameOf } from "../resources/cluster.ts";
+import { writeFileWhole } from "./kubeconfig.ts";
+import type { ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
+import { type ClusterRecords, type ClusterRecord, ownershipOf } from "./records.ts";
+
+export interface BareOptions {
+  programs: Programs;
+  environment: Environment;
+  records: ClusterRecords;
+}
+
+export class BareProvider implements ClusterProvider {
+  readonly name = "bare";
+  readonly capabilities = { hasNodes: false, needsDocker: false };
+  readonly #options: BareOptions;
+
+  constructor(options: BareOptions) {
+    this.#options = options;
+  }
+
+  validate(_cluster: Cluster): Problem[] {
+    return [];
+  }
+
+  async create(request: CreateRequest): Promise<void> {
+    await this.#start(request.cluster, request.uid, request.directory, request.ownership.owner === "declared", request.apiServerPort, request.signal);
+    await copyFile(join(controlPlaneDirectory(request.directory), "admin.kubeconfig"), request.kubeconfig);
+  }
+
+  expectations(cluster: Cluster): Expectations {
+    const components = cluster.spec.bare?.components ?? [];
+    return {
+      nodes: components.includes("kwok") ? (cluster.spec.nodes ?? 1) : 0,
+      hasControllerManager: components.includes("controller-manager"),
+      clusterDomain: cluster.spec.clusterDomain ?? "cluster.local",
+    };
+  }
+
+  async trouble(target: Target): Promise<string | undefined> {
+    const running = controlPlaneProcesses(target.uid).map(({ program }) => basename(program));
+    const wanted = ["etcd", "kube-apiserver"];
+    const ended = wanted.find((program) => !running.includes(program));
+    return ended ? `${ended} has ended; its log is ${join(controlPlaneDirectory(target.directory), `${ended}.log`)}` : undefined;
+  }
+
+  /** The folders of this installation are the list: processes without a folder are found by their mark when it is reaped. */
+  async list(): Promise<ObservedCluster[]> {
+    const records = (await this.#options.records.all()).filter(({ provider }) => provider === this.name);
+    return records.map((record) => {
+      const running = controlPlaneProcesses(record.uid);
+      const names = running.map(({ program }) => basename(program));
+      const isWhole = names.includes("etcd") && names.includes("kube-apiserver");
+      return {
+        provider: this.name,
+        name: record.name,
+        uid: record.uid,
+        ownership: ownershipOf(record),
+        resource: record.resource,
+        state: isWhole ? "running" : names.length > 0 ? "partial" : "stopped",
+        createdAt: new Date(record.createdAt),
+        parts: running.map(({ identity }) => `${identity.pid}/${identity.startTime}`),
+      };
+    });
+  }
+
+  async start(target: Target, signal?: AbortSignal): Promise<void> {
+    const record = await this.#record(target);
+    const port = portIn(await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8").catch(() => ""));
+    await this.#start(record.resource, target.uid, target.directory, record.owner === "declared", port, signal, record.owner === "declared");
+  }
+
+  async writeKubeconfig(target: Target, path: string): Promise<void> {
+    await writeFileWhole(path, await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8"));
+  }
+
+  async collectLogs(target: Target, directory: string): Promise<void> {
+    const from = controlPlaneDirectory(target.directory);
+    if (!existsSync(from)) return;
+    await mkdir(directory, { recursive: true });
+    for (const file of await readdir(from)) {
+      if (file.endsWith(".log")) await copyFile(join(from, file), join(directory, file));
+    }
+  }
+
+  async delete(target: Target): Promise<void> {
+    await killControlPlane(target.uid);
+    await rm(controlPlaneDirectory(target.directory), { recursive: true, force: true });
+  }
+
+  /** Ends the processes and keeps the data, as a shutdown of the machine does. */
+  async stop(target: Target): Promise<void> {
+    await stopControlPlane(target.uid);
+  }
+
+  async #record(target: Target): Promise<ClusterRecord> {
+    const record = await this.#options.records.read(target.name);
+    if (record?.uid !== target.uid) throw new SeatrialError("not-found", `there is no bare cluster ${target.name}`);
+    return record;
+  }
+
+  async #start(cluster: Cluster, uid: string, clusterDirectory: string, isDurable: boolean, port: number | undefined, signal: AbortSignal | undefined, isPortFixed = false): Promise<void> {
+    const { spec } = cluster;
+    const components = spec.bare?.components ?? [];
+    const directory = controlPlaneDirectory(clusterDirectory);
+    const serviceSubnet = spec.serviceSubnet ?? "10.96.0.0/16";
+    const options: ControlPlaneOptions = {
+      directory,
+      uid,
+      context: contextNameOf(cluster),
+      programs: await this.#findPrograms(cluster, signal),
+      components,
+      env: { PATH: this.#options.environment.variables["PATH"], HOME: this.#options.environment.homeDir },
+      serviceSubnet,
+      podSubnet: spec.podSubnet ?? "10.244.0.0/16",
+      clusterDomain: spec.clusterDomain ?? "cluster.local",
+      featureGates: spec.featureGates ?? {},
+      apiServerFlags: spec.bare?.apiServerFlags ?? [],
+      isDurable,
+      port,
+      isPortFixed,
+      signal,
+    };
+    await startControlPlane(options);
+    if (components.includes("kwok")) await addKwokNodes(join(directory, "admin.kubeconfig"), spec.nodes ?? 1, signal);
+  }
+
+  async #findPrograms(cluster: Cluster, signal: AbortSignal | undefined): Promise<ControlPlaneOptions["programs"]> {
+    const version = cluster.spec.kubernetesVersion;
+    const find = async (name: ProgramName, hasKubernetesVersion: boolean) =>
+      (await this.#options.programs.find({ name, ...(version && hasKubernetesVersion ? { version } : {}) }, signal)).path;
+    const components = cluster.spec.bare?.components ?? [];
+    const [etcd, apiServer, controllerManager, scheduler, kwok] = await Promise.all([
+      find("etcd", false),
+      find("kube-apiserver", true),
+      components.includes("controller-manager") ? find("kube-controller-manager", true) : undefined,
+      components.includes("scheduler") ? find("kube-scheduler", true) : undefined,
+      components.includes("kwok") ? find("kwok", false) : undefined,
+    ]);
+    return {
+      etcd,
+      "kube-apiserver": apiServer,
+      ...(controllerManager ? { "kube-controller-manager": controllerManager } : {}),
+      ...(scheduler ? { "kube-scheduler": scheduler } : {}),
+      ...(kwok ? { kwok } : {}),
+    };
+  }
+}
+
+function controlPlaneDirectory(clusterDirectory: string): string {
+  return join(clusterDirectory, "control-plane");
+}
+
+function portIn(kubeconfig: string): number | undefined {
+  return Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(kubeconfig)?.[1]) || undefined;
+}

@@ -1,0 +1,59 @@
+/** kind's own configuration for a cluster: the portable fields laid over what the user wrote in kind's words. Pure. */
+import type { Cluster } from "../resources/cluster.ts";
+import type { KindConfig } from "../resources/kind-config.ts";
+
+/** Tells containerd to read the names of registries from files, which can be written while it runs. */
+const certsD = `[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/certs.d"\n`;
+
+type KindNode = NonNullable<KindConfig["nodes"]>[number];
+
+export const certsDirectory = "/etc/containerd/certs.d";
+
+/**
+ * @param apiServerPort a port on the Docker host that was chosen before; without one, the daemon chooses at each start.
+ */
+export function kindConfigOf(cluster: Cluster, apiServerPort: number | undefined): KindConfig {
+  const { spec, metadata } = cluster;
+  const native = spec.kind?.config ?? {};
+  const count = spec.nodes ?? 1;
+  const nodes: KindNode[] = native.nodes?.length ? native.nodes : Array.from({ length: count }, (_, i) => ({ role: i === 0 ? "control-plane" : "worker" }));
+  const networking = {
+    ...native.networking,
+    ...(spec.podSubnet ? { podSubnet: spec.podSubnet } : {}),
+    ...(spec.serviceSubnet ? { serviceSubnet: spec.serviceSubnet } : {}),
+    apiServerPort: native.networking?.apiServerPort || (apiServerPort ?? -1),
+  };
+  const domain = spec.clusterDomain;
+  const featureGates = { ...native.featureGates, ...spec.featureGates };
+  const patches = [...(native.kubeadmConfigPatches ?? []), ...(domain ? domainPatches(domain) : [])];
+  return {
+    ...native,
+    kind: "Cluster",
+    apiVersion: "kind.x-k8s.io/v1alpha4",
+    name: metadata.name,
+    // An image in a node entry would win over the one that carries our labels.
+    nodes: nodes.map((node) => withoutImage(node)),
+    networking,
+    ...(Object.keys(featureGates).length > 0 ? { featureGates } : {}),
+    ...(patches.length > 0 ? { kubeadmConfigPatches: patches } : {}),
+    ...(spec.registry && needsCertsPatch(spec.kubernetesVersion) ? { containerdConfigPatches: [...(native.containerdConfigPatches ?? []), certsD] } : {}),
+  };
+}
+
+/** Node images from kind 0.27 on (Kubernetes 1.32) read the folder by themselves; a patch costs a restart of containerd. */
+function needsCertsPatch(version: string | undefined): boolean {
+  const minor = Number(/^v1\.(\d+)/.exec(version ?? "")?.[1] ?? Infinity);
+  return minor < 32;
+}
+
+function withoutImage(node: KindNode): KindNode {
+  const { image: _image, ...rest } = node;
+  return rest;
+}
+
+function domainPatches(domain: string): string[] {
+  return [
+    `kind: ClusterConfiguration\nnetworking:\n  dnsDomain: ${JSON.stringify(domain)}\n`,
+    `kind: KubeletConfiguration\nclusterDomain: ${JSON.stringify(domain)}\n`,
+  ];
+}

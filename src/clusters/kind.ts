@@ -1,0 +1,304 @@
+/**
+ * Clusters of Docker containers, made by an unmodified kind.
+ *
+ * kind makes the nodes and runs kubeadm; Seatrial makes the network before it, gives it a node image with our labels,
+ * wires the registry while kubeadm runs, and deletes by label through Docker's API. Nothing here asks kind what is there.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { Environment } from "../base/environment.ts";
+import { messageOf, type Problem, SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { together } from "../base/together.ts";
+import { type ContainerSummary, type DockerClient, isConflict } from "../docker/client.ts";
+import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
+import { CommandFailedError, run } from "../process/run.ts";
+import type { DockerHost } from "../hosts/docker-host.ts";
+import type { Programs } from "../programs/programs.ts";
+import { defaultKubernetesVersion } from "../programs/versions.ts";
+import type { Cluster } from "../resources/cluster.ts";
+import { extractTar } from "./archive.ts";
+import { kindConfigOf } from "./kind-config.ts";
+import { writeFileWhole } from "./kubeconfig.ts";
+import { loadImages } from "./load-images.ts";
+import { createNetwork } from "./networks.ts";
+import { ensureNodeImage, findNodeImage, labelImage } from "./node-image.ts";
+import type { ClusterProvider, CreateRequest, Expectations, LoadedImage, ObservedCluster, Target } from "./provider.ts";
+import { wireRegistry } from "./registry-wiring.ts";
+
+/** kind's labels on its containers: its public way of telling which cluster a container is of. */
+const kindLabels = { cluster: "io.x-k8s.kind.cluster", role: "io.x-k8s.kind.role" } as const;
+
+export interface KindOptions {
+  docker: DockerClient;
+  host: DockerHost;
+  programs: Programs;
+  environment: Environment;
+}
+
+export class KindProvider implements ClusterProvider {
+  readonly name = "kind";
+  readonly capabilities = { hasNodes: true, needsDocker: true };
+  readonly #docker: DockerClient;
+  readonly #options: KindOptions;
+
+  constructor(options: KindOptions) {
+    this.#docker = options.docker;
+    this.#options = options;
+  }
+
+  validate(_cluster: Cluster): Problem[] {
+    return [];
+  }
+
+  async create(request: CreateRequest): Promise<void> {
+    const { cluster, uid, ownership, signal } = request;
+    const name = cluster.metadata.name;
+    const ours = { ...ownershipLabels(ownership), [labels.cluster]: name, [labels.uid]: uid };
+    const config = kindConfigOf(cluster, request.apiServerPort);
+    const hasIpv6 = ["ipv6", "dual"].includes(config.networking?.ipFamily ?? "ipv4");
+    const [kind, image, networkId] = await together(signal, (all) => [
+      this.#options.programs.find({ name: "kind" }, all),
+      this.#prepareImage({ ...request, signal: all }, { ...ours, [labels.resource]: JSON.stringify(cluster) }),
+      createNetwork(this.#docker, networkName(name, uid), { labels: ours, seed: parseInt(uid.slice(0, 6), 16), hasIpv6, signal: all }),
+    ]);
+    await together(signal, (both) => [
+      this.#runKind(kind.path, { ...request, signal: both }, image, stringify(config)),
+      request.registry ? this.#wireWhenUp({ ...request, signal: both }, networkId) : Promise.resolve(),
+    ]);
+    await this.#makeReachable(request.kubeconfig);
+  }
+
+  /** On a remote host the API's port is that host's: the kubeconfig gets one of ours that leads there. */
+  async #makeReachable(kubeconfig: string): Promise<void> {
+    if (this.#options.host.isLocal) return;
+    const text = await readFile(kubeconfig, "utf8");
+    const port = Number(/server: https:\/\/[^\s]+:(\d+)/.exec(text)?.[1]);
+    const { localPort } = await this.#options.host.forward(port);
+    await writeFileWhole(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${localPort}`));
+  }
+
+  /** The image of this cluster's nodes. kind configs may name images by node; those are labelled by the network alone. */
+  async #prepareImage(request: CreateRequest, all: Record<string, string>): Promise<string> {
+    const { cluster, uid, onProgress, signal } = request;
+    const named = cluster.spec.kind?.config?.nodes?.find(({ image }) => image)?.image;
+    const base = named
+      ? await ensureNodeImage(this.#docker, named, onProgress, signal)
+      : await findNodeImage(this.#docker, cluster.spec.kubernetesVersion ?? minorOf(defaultKubernetesVersion), onProgress, signal);
+    const tag = nodeImageName(cluster.metadata.name, uid);
+    await labelImage(this.#docker, base, tag, all, signal);
+    return tag;
+  }
+
+  async #runKind(kind: string, request: CreateRequest, image: string, config: string): Promise<void> {
+    const { variables } = this.#options.environment;
+    const name = request.cluster.metadata.name;
+    const args = ["create", "cluster", "--name", name, "--image", image, "--config", "-", "--kubeconfig", request.kubeconfig, "--retain"];
+    try {
+      await run(kind, [...args, ...(request.cluster.spec.kind?.extraCreateArguments ?? [])], {
+        env: {
+          ...variables,
+          ...this.#options.host.environment,
+          KUBECONFIG: undefined,
+          KIND_CLUSTER_NAME: undefined,
+          KIND_EXPERIMENTAL_PROVIDER: "docker",
+          KIND_EXPERIMENTAL_DOCKER_NETWORK: networkName(name, request.uid),
+        },
+        input: config,
+        signal: request.signal,
+        timeoutMs: limits.clusterReadyMs,
+        onLine: (line) => request.onProgress(line),
+      });
+    } catch (error) {
+      throw error instanceof CommandFailedError ? explainKind(error, name) : error;
+    }
+  }
+
+  /** Puts the registry on the network and its names into every node, as soon as the nodes' containers are there. */
+  async #wireWhenUp(request: CreateRequest, networkId: string): Promise<void> {
+    const registry = request.registry!;
+    const { containerId, hostPort } = await registry.ready;
+    try {
+      await this.#docker.connect(networkId, containerId, [registry.name], request.signal);
+    } catch (error) {
+      if (!isConflict(error) && !/already exists/.test(messageOf(error))) throw error;
+    }
+    await wireRegistry(this.#docker, () => this.#nodes(request.cluster.metadata.name, request.uid), {
+      nodes: nodeCountOf(request.cluster),
+      name: registry.name,
+      hostPort,
+      mirrors: registry.mirrors,
+      auths: request.cluster.spec.registryAuths ?? [],
+      variables: this.#options.environment.variables,
+      signal: request.signal,
+    });
+  }
+
+  expectations(cluster: Cluster): Expectations {
+    return { nodes: nodeCountOf(cluster), hasControllerManager: true, clusterDomain: cluster.spec.clusterDomain ?? "cluster.local" };
+  }
+
+  async trouble(target: Target): Promise<string | undefined> {
+    const nodes = await this.#nodes(target.name, target.uid);
+    if (nodes.length === 0) return "its containers are gone";
+    const bad = nodes.find(({ State }) => State !== "running" && State !== "created");
+    return bad ? `node ${nameOf(bad)} is ${bad.State}` : undefined;
+  }
+
+  async askDns(target: Target, address: string, query: Buffer, signal?: AbortSignal): Promise<Buffer | undefined> {
+    const node = (await this.#nodes(target.name, target.uid)).find(isControlPlane);
+    if (!node) return undefined;
+    const bytes = [...query].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+    // bash opens TCP connections by itself: nothing need be in the node image. The answer is cut at 512 bytes.
+    const script = `exec 3<>/dev/tcp/${address}/53 && printf '${bytes}' >&3 && head -c 14 <&3`;
+    const { exitCode, stdout } = await this.#docker.exec(node.Id, ["timeout", "5", "bash", "-c", script], { signal });
+    return exitCode === 0 && stdout.length > 0 ? stdout : undefined;
+  }
+
+  async list(signal?: AbortSignal): Promise<ObservedCluster[]> {
+    const byName = Map.groupBy(await this.#docker.containers([kindLabels.cluster], signal), ({ Labels }) => Labels[kindLabels.cluster]!);
+    return [...byName].map(([name, all]) => {
+      const nodes = all.filter((container) => container.Labels[kindLabels.role] !== undefined);
+      const found = nodes.find(isControlPlane)?.Labels ?? nodes[0]?.Labels;
+      const states = new Set(nodes.map(({ State }) => State));
+      return {
+        provider: this.name,
+        name,
+        uid: found?.[labels.uid],
+        ownership: ownershipIn(found),
+        resource: found?.[labels.resource] ? (JSON.parse(found[labels.resource]!) as Cluster) : undefined,
+        state: states.size > 1 ? "partial" : states.has("running") ? "running" : states.has("paused") ? "paused" : "stopped",
+        createdAt: new Date(Math.min(...nodes.map(({ Created }) => Created)) * 1000),
+        network: Object.keys(nodes[0]?.NetworkSettings?.Networks ?? {})[0],
+        parts: nodes.map(({ Id }) => Id),
+      };
+    });
+  }
+
+  async start(target: Target, signal?: AbortSignal): Promise<void> {
+    const nodes = await this.#nodes(target.name, target.uid, signal);
+    await Promise.all(nodes.filter(({ State }) => State !== "running" && State !== "paused").map(({ Id }) => this.#docker.startContainer(Id, signal)));
+  }
+
+  /** admin.conf of the control plane, with the address that Docker published; what kind itself does. */
+  async writeKubeconfig(target: Target, path: string, signal?: AbortSignal): Promise<void> {
+    const node = (await this.#nodes(target.name, target.uid, signal)).find(isControlPlane);
+    if (!node) throw new SeatrialError("not-found", `cluster ${target.name} has no control-plane container`);
+    const read = await this.#docker.exec(node.Id, ["cat", "/etc/kubernetes/admin.conf"], { signal });
+    if (read.exitCode !== 0) throw new SeatrialError("command-failed", `could not read the kubeconfig of cluster ${target.name}: ${read.stderr.toString().trim()}`);
+    const published = (await this.#docker.container(node.Id, signal))?.NetworkSettings.Ports["6443/tcp"]?.[0];
+    if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, { hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs` });
+    const context = `kind-${target.name}`;
+    const text = read.stdout
+      .toString("utf8")
+      .replace(/server: .*/, `server: https://${published.HostIp.includes(":") ? `[${published.HostIp}]` : published.HostIp}:${published.HostPort}`)
+      .replaceAll("kubernetes-admin@kubernetes", context)
+      .replaceAll("name: kubernetes-admin", `name: ${context}`)
+      .replaceAll("user: kubernetes-admin", `user: ${context}`)
+      .replaceAll("name: kubernetes", `name: ${context}`)
+      .replaceAll("cluster: kubernetes", `cluster: ${context}`);
+    await writeFileWhole(path, text);
+    await this.#makeReachable(path);
+  }
+
+  async collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void> {
+    const nodes = await this.#nodes(target.name, target.uid, signal);
+    await Promise.all(nodes.map((node) => this.#collectNode(node, join(directory, nameOf(node)), signal)));
+  }
+
+  async #collectNode(node: ContainerSummary, directory: string, signal: AbortSignal | undefined): Promise<void> {
+    await mkdir(directory, { recursive: true });
+    const keep = async (file: string, text: () => Promise<string | Buffer>) => {
+      try {
+        await writeFile(join(directory, file), await text());
+      } catch (error) {
+        await writeFile(join(directory, `${file}.error`), `${messageOf(error)}\n`).catch(() => {});
+      }
+    };
+    const printed = async (argv: string[]) => (await this.#docker.exec(node.Id, argv, { signal })).stdout;
+    await keep("inspect.json", async () => JSON.stringify(await this.#docker.container(node.Id, signal), null, 2));
+    await keep("serial.log", async () => await this.#docker.containerLogs(node.Id, 10_000, signal));
+    if (node.State === "running") {
+      await keep("journal.log", async () => await printed(["sh", "-c", "command -v journalctl >/dev/null && journalctl --no-pager || true"]));
+      await keep("images.log", async () => await printed(["ctr", "-n", "k8s.io", "images", "ls", "-q"]));
+    }
+    try {
+      const archive = await this.#docker.readArchive(node.Id, "/var/log", signal);
+      if (archive) await extractTar(archive, directory);
+    } catch (error) {
+      await writeFile(join(directory, "var-log.error"), `${messageOf(error)}\n`).catch(() => {});
+    }
+  }
+
+  async loadImages(target: Target, references: readonly string[], signal?: AbortSignal): Promise<LoadedImage[]> {
+    const nodes = (await this.#nodes(target.name, target.uid, signal)).filter(({ Labels }) => Labels[kindLabels.role] !== "external-load-balancer");
+    return await loadImages(this.#docker, nodes.map((node) => ({ id: node.Id, name: nameOf(node) })), references, signal);
+  }
+
+  async delete(target: Target, signal?: AbortSignal): Promise<void> {
+    const nodes = await this.#nodes(target.name, target.uid, signal);
+    await Promise.all(nodes.map(({ Id }) => this.#docker.removeContainer(Id, signal)));
+    const networks = await this.#docker.networks(`${labels.uid}=${target.uid}`, signal);
+    await Promise.all([
+      ...networks.map(({ Id }) => this.#docker.removeNetwork(Id, signal)),
+      this.#docker.removeImage(nodeImageName(target.name, target.uid), signal),
+    ]);
+  }
+
+  /** The containers of one creation; for a cluster that kind or ctlptl made, `uid` is the id of one of its containers. */
+  async #nodes(name: string, uid: string, signal?: AbortSignal): Promise<ContainerSummary[]> {
+    const all = await this.#docker.containers([`${kindLabels.cluster}=${name}`], signal);
+    if (all.some(({ Labels }) => Labels[labels.uid] === uid)) return all.filter(({ Labels }) => Labels[labels.uid] === uid || Labels[labels.uid] === undefined);
+    return all.some(({ Id }) => Id === uid) ? all : [];
+  }
+}
+
+export function networkName(name: string, uid: string): string {
+  return `seatrial-${name}-${uid.slice(0, 8)}`;
+}
+
+function nodeImageName(name: string, uid: string): string {
+  return `seatrial/node-${name}:${uid.slice(0, 8)}`;
+}
+
+function nodeCountOf({ spec }: Cluster): number {
+  return spec.kind?.config?.nodes?.length || (spec.nodes ?? 1);
+}
+
+function minorOf(version: string): string {
+  return version.split(".").slice(0, 2).join(".");
+}
+
+function isControlPlane(container: ContainerSummary): boolean {
+  return container.Labels[kindLabels.role] === "control-plane";
+}
+
+function nameOf(container: ContainerSummary): string {
+  return (container.Names[0] ?? container.Id).replace(/^\//, "");
+}
+
+/** What kind says, as what to do. */
+function explainKind(error: CommandFailedError, name: string): SeatrialError {
+  const output = `${error.stdout}\n${error.stderr}`;
+  const port = /Bind for (\S+) failed: port is already allocated|listen tcp4? (\S+): bind: address already in use/.exec(output);
+  if (port) {
+    return new SeatrialError("conflict", `cluster ${name} was not made: ${port[1] ?? port[2]} on the Docker host is taken by another program`, {
+      hint: "docker ps and ss -ltnp on that host show by which; choose another port or end that program",
+      cause: error,
+    });
+  }
+  if (/node\(s\) already exist for a cluster with the name/.test(output)) {
+    return new SeatrialError("already-exists", `cluster ${name} was not made: containers of a kind cluster of that name are there already`, { cause: error });
+  }
+  if (/could not find a log line that matches/.test(output)) {
+    return new SeatrialError("timeout", `cluster ${name} was not made: a node did not start within the 30 s that kind gives it; the host may be overloaded`, { cause: error, retryable: true });
+  }
+  if (/too many open files|inotify/.test(output)) {
+    return new SeatrialError("command-failed", `cluster ${name} was not made: the Docker host is out of inotify instances`, {
+      hint: "seatrial doctor shows the limits and the command that raises them",
+      cause: error,
+    });
+  }
+  return new SeatrialError("command-failed", `cluster ${name} was not made: ${error.message}`, { cause: error });
+}

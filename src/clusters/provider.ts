@@ -1,0 +1,122 @@
+/**
+ * The contract between Seatrial and what makes clusters.
+ *
+ * The reconciler (controllers/cluster) and `with` (runner) call it, always under the lock of the cluster's name, so one
+ * name never has two calls at once; different names do. A provider keeps no state in memory: it reads the world.
+ * conformance.ts holds every provider to what is written here. k3d, minikube, an existing cluster and clouds are to fit
+ * in without a change above this line.
+ */
+import type { Problem } from "../base/errors.ts";
+import type { Ownership } from "../docker/ownership.ts";
+import type { Cluster, Provider } from "../resources/cluster.ts";
+
+export interface ClusterProvider {
+  readonly name: Provider;
+  readonly capabilities: ProviderCapabilities;
+
+  /** What of this spec the provider, with the programs and images at hand, cannot do. Pure; called before anything is made. */
+  validate(cluster: Cluster): Problem[];
+
+  /**
+   * Makes the cluster's parts up to an API that may be asked; not yet Ready. Writes `request.kubeconfig`.
+   * A half-made cluster of the same uid is not repaired: the caller deletes it first. On failure the parts stay, so that
+   * their logs can be read; the caller deletes.
+   * @throws SeatrialError with the provider's own last words.
+   */
+  create(request: CreateRequest): Promise<void>;
+
+  /** What there must be before the cluster is Ready. */
+  expectations(cluster: Cluster): Expectations;
+
+  /** Why the cluster can not become Ready any more, as a sentence (a node exited, a process ended); undefined while it can. */
+  trouble(target: Target): Promise<string | undefined>;
+
+  /** Runs one DNS query inside the cluster, over TCP to the address; the answer's bytes, or undefined when none came. */
+  askDns?(target: Target, address: string, query: Buffer, signal?: AbortSignal): Promise<Buffer | undefined>;
+
+  /** Every cluster of this kind that can be seen, ours or not. */
+  list(signal?: AbortSignal): Promise<ObservedCluster[]>;
+
+  /** Starts what stopped (the host was booted, Docker was restarted). The cluster is not Ready yet afterwards. */
+  start(target: Target, signal?: AbortSignal): Promise<void>;
+
+  /** Writes the kubeconfig anew from what the cluster itself knows. */
+  writeKubeconfig(target: Target, path: string, signal?: AbortSignal): Promise<void>;
+
+  /** The provider's own logs (nodes, journal, processes) into the folder. Collects what it can; never throws for a part. */
+  collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void>;
+
+  /** Puts images of the Docker host into every node, skipping those that are there. Only with `capabilities.hasNodes`. */
+  loadImages?(target: Target, references: readonly string[], signal?: AbortSignal): Promise<LoadedImage[]>;
+
+  /** Removes every part, also of a half-made cluster. Deleting what is not there is success. */
+  delete(target: Target, signal?: AbortSignal): Promise<void>;
+}
+
+export interface ProviderCapabilities {
+  /** Nodes with kubelets and a container runtime: images, registries and `loadImages` make sense. */
+  hasNodes: boolean;
+  /** Its parts live on a Docker host, maybe a remote one. */
+  needsDocker: boolean;
+}
+
+export interface CreateRequest {
+  cluster: Cluster;
+  uid: string;
+  ownership: Ownership;
+  /** The cluster's own folder, for what the provider keeps on this machine. */
+  directory: string;
+  /** Where the kubeconfig goes. */
+  kubeconfig: string;
+  /** The registry whose names the nodes must know, if there is one. */
+  registry?: RegistryForNodes | undefined;
+  /** A port of the API that survives restarts, chosen before; absent for throwaways. */
+  apiServerPort?: number | undefined;
+  onProgress(line: string): void;
+  signal?: AbortSignal | undefined;
+}
+
+/** Resolved when the registry runs; provider and registry start side by side. */
+export interface RegistryForNodes {
+  /** Name of its container, and its alias on the cluster's network. */
+  name: string;
+  ready: Promise<{ containerId: string; hostPort: number }>;
+  /** Registries of images that are put in by their own name: their pulls ask this registry first. */
+  mirrors: readonly string[];
+}
+
+export interface Expectations {
+  /** Number of nodes that must be Ready. */
+  nodes: number;
+  hasControllerManager: boolean;
+  clusterDomain: string;
+}
+
+/** A cluster by what identifies it; the provider finds its parts. */
+export interface Target {
+  name: string;
+  uid: string;
+  directory: string;
+}
+
+export interface ObservedCluster {
+  provider: Provider;
+  name: string;
+  /** Undefined when it was not made by us. */
+  uid: string | undefined;
+  ownership: Ownership | undefined;
+  /** The resource as it was applied; undefined when it was not made by us. */
+  resource: Cluster | undefined;
+  state: "running" | "paused" | "stopped" | "partial";
+  createdAt: Date;
+  network?: string | undefined;
+  /** Ids of its parts outside (containers): what proves that it is the same cluster. */
+  parts: readonly string[];
+}
+
+export interface LoadedImage {
+  reference: string;
+  node: string;
+  /** False when it was there already. */
+  wasCopied: boolean;
+}

@@ -1,0 +1,126 @@
+/**
+ * What this installation knows of the clusters that it made: one folder for each name, with a record that is written before
+ * the first effect outside and removed after the last. It is how a cluster whose maker was killed is found again, also on
+ * a Docker host that nobody names any more.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
+import type { Ownership } from "../docker/ownership.ts";
+import { formatIdentity, parseIdentity } from "../process/identity.ts";
+import { type Lock, lock } from "../process/lock.ts";
+import { type Cluster, type Provider } from "../resources/cluster.ts";
+import { writeFileWhole } from "./kubeconfig.ts";
+import type { Target } from "./provider.ts";
+
+export interface ClusterRecord {
+  name: string;
+  provider: Provider;
+  uid: string;
+  instance: string;
+  /** `declared`, or a process as formatIdentity writes it. */
+  owner: string;
+  notAfter?: string;
+  /** The Docker host that its parts are on, as DOCKER_HOST has it; absent when they are on this machine. */
+  dockerHost?: string;
+  /** Booting until it was Ready once; Deleting from the first step of its removal. */
+  phase: "Booting" | "Ready" | "Deleting";
+  createdAt: string;
+  resource: Cluster;
+  /** The port of its API on the Docker host, for declared clusters. */
+  apiServerPort?: number;
+  /** Name of the throwaway registry that goes with it. */
+  registry?: string;
+  /** True when another tool made it. */
+  adopted?: boolean;
+}
+
+export class ClusterRecords {
+  readonly #directory: string;
+
+  /** @param dataDir of the installation. */
+  constructor(dataDir: string) {
+    this.#directory = join(dataDir, "clusters");
+  }
+
+  directoryOf(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  kubeconfigOf(name: string): string {
+    return join(this.directoryOf(name), "kubeconfig");
+  }
+
+  targetOf(record: ClusterRecord): Target {
+    return { name: record.name, uid: record.uid, directory: this.directoryOf(record.name) };
+  }
+
+  /** One command at a time works on a name. */
+  async lock(name: string, signal?: AbortSignal): Promise<Lock> {
+    return await lock(join(this.#directory, `${name}.lock`), `cluster ${name}`, signal);
+  }
+
+  async read(name: string): Promise<ClusterRecord | undefined> {
+    try {
+      return JSON.parse(await readFile(join(this.directoryOf(name), "cluster.json"), "utf8")) as ClusterRecord;
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") return undefined;
+      throw new SeatrialError("invalid", `the record of cluster ${name} in ${this.directoryOf(name)} cannot be read: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  async all(): Promise<ClusterRecord[]> {
+    const names = await readdir(this.#directory, { withFileTypes: true }).catch(() => []);
+    const records = await Promise.all(names.filter((entry) => entry.isDirectory()).map(({ name }) => this.read(name)));
+    return records.filter((record) => record !== undefined);
+  }
+
+  async write(record: ClusterRecord): Promise<void> {
+    await mkdir(this.directoryOf(record.name), { recursive: true, mode: 0o700 });
+    await writeFileWhole(join(this.directoryOf(record.name), "cluster.json"), `${JSON.stringify(record, null, 2)}\n`);
+  }
+
+  /** The folder goes with all that is in it. The lock's file stays: others may be waiting for it. */
+  async remove(name: string): Promise<void> {
+    await rm(this.directoryOf(name), { recursive: true, force: true });
+  }
+
+  /** Removes the lock's file too, for names that are never used again. Under the lock. */
+  async removeLock(name: string): Promise<void> {
+    await rm(join(this.#directory, `${name}.lock`), { force: true });
+  }
+}
+
+export function ownershipOf(record: ClusterRecord): Ownership | undefined {
+  const owner = record.owner === "declared" ? "declared" : parseIdentity(record.owner);
+  if (!owner) return undefined;
+  return { instance: record.instance, owner, ...(record.notAfter ? { notAfter: new Date(record.notAfter) } : {}) };
+}
+
+export function recordOf(cluster: Cluster, ownership: Ownership, uid: string, now: Date): ClusterRecord {
+  return {
+    name: cluster.metadata.name,
+    provider: cluster.spec.provider,
+    uid,
+    instance: ownership.instance,
+    owner: ownership.owner === "declared" ? "declared" : formatIdentity(ownership.owner),
+    ...(ownership.notAfter ? { notAfter: ownership.notAfter.toISOString() } : {}),
+    phase: "Booting",
+    createdAt: now.toISOString(),
+    resource: cluster,
+  };
+}
+
+/** The installation's own id, made at its first use. */
+export async function instanceId(dataDir: string): Promise<string> {
+  const path = join(dataDir, "instance");
+  const read = async () => (await readFile(path, "utf8").catch(() => "")).trim();
+  const existing = await read();
+  if (existing) return existing;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  using _lock = await lock(join(dataDir, "instance.lock"), "the installation's id");
+  const made = (await read()) || randomUUID();
+  await writeFileWhole(path, `${made}\n`);
+  return made;
+}

@@ -1,0 +1,110 @@
+/**
+ * Reaping: deleting what is left of owners that have ended.
+ *
+ * Level-based, in two looks at the world. Records of this installation, whatever Docker host they name; then objects on the
+ * Docker host that carry this installation's label and have no record. What is declared, and what another installation
+ * made, is never touched.
+ */
+import { messageOf } from "../../base/errors.ts";
+import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
+import type { Labels } from "../../docker/client.ts";
+import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
+import { stopDaemon } from "../../process/daemon.ts";
+import { processesMarked } from "../../process/marked.ts";
+import type { Workspace } from "../../server/start.ts";
+
+/** The variable that the processes of a `with` command carry; its value is the uid of their cluster. */
+export const runMark = "SEATRIAL_RUN_UID";
+
+export interface Reaped {
+  what: string;
+  reason: string;
+  /** Set when it could not be deleted; it is tried again by the next reap. */
+  error?: string;
+}
+
+export interface ReapOptions {
+  /** Reap another installation's leftovers: whoever asks for that has named it. */
+  instance?: string | undefined;
+  /** Also look for objects without a record; needs the Docker host. */
+  scansDocker: boolean;
+  now: Date;
+  signal?: AbortSignal | undefined;
+}
+
+export async function reap(workspace: Workspace, options: ReapOptions): Promise<Reaped[]> {
+  const reaped: Reaped[] = [];
+  for (const record of await workspace.records.all()) {
+    const ownership = ownershipOf(record);
+    const reason = ownership && reasonToReap(ownership, options.now);
+    if (reason) reaped.push(await reapRecord(workspace, record, reason, options.signal));
+  }
+  if (options.scansDocker) reaped.push(...(await reapUnrecorded(workspace, options)));
+  return reaped;
+}
+
+async function reapRecord(workspace: Workspace, record: ClusterRecord, reason: string, signal: AbortSignal | undefined): Promise<Reaped> {
+  const what = `cluster ${record.name}`;
+  try {
+    await deleteRecorded(workspace, record, signal);
+    return { what, reason };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { what, reason, error: messageOf(error) };
+  }
+}
+
+/** Deletes a recorded cluster with its throwaway registry, the processes of its command, and the record. */
+export async function deleteRecorded(workspace: Workspace, record: ClusterRecord, signal?: AbortSignal): Promise<void> {
+  using _lock = await workspace.records.lock(record.name, signal);
+  const current = await workspace.records.read(record.name);
+  if (current?.uid !== record.uid) return; // Somebody else was faster.
+  await workspace.records.write({ ...current, phase: "Deleting" });
+  await Promise.all(processesMarked(runMark, record.uid).map(({ identity }) => stopDaemon(identity)));
+  const there = await workspace.onHost(record.dockerHost);
+  const provider = await there.provider(record.provider);
+  await Promise.all([
+    record.registry ? (await there.docker()).registries.delete(record.registry, signal) : undefined,
+    provider.delete(workspace.records.targetOf(record), signal),
+  ]);
+  await workspace.records.remove(record.name);
+  if (record.owner !== "declared") await workspace.records.removeLock(record.name);
+}
+
+/** Objects with our label whose record is gone: the data folder was deleted, or a kill came between two steps. */
+async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promise<Reaped[]> {
+  const { client } = await workspace.docker();
+  const { signal } = options;
+  const instance = options.instance ?? (await workspace.instance());
+  const label = `${labels.instance}=${instance}`;
+  const recorded = new Set((await workspace.records.all()).map(({ uid }) => uid));
+  const reason = (found: Labels | null | undefined): string | undefined => {
+    const ownership = ownershipIn(found);
+    if (!ownership || ownership.instance !== instance || recorded.has(found?.[labels.uid] ?? "")) return undefined;
+    return reasonToReap(ownership, options.now);
+  };
+  const reaped: Reaped[] = [];
+  const each = async <T>(items: T[], labelsOf: (item: T) => Labels | null, what: (item: T) => string, remove: (item: T) => Promise<void>) => {
+    for (const item of items) {
+      const why = reason(labelsOf(item));
+      if (!why) continue;
+      try {
+        await remove(item);
+        reaped.push({ what: what(item), reason: why });
+      } catch (error) {
+        signal?.throwIfAborted();
+        reaped.push({ what: what(item), reason: why, error: messageOf(error) });
+      }
+    }
+  };
+  await each(await client.containers([label], signal), ({ Labels }) => Labels, ({ Names, Id }) => `container ${Names[0]?.slice(1) ?? Id}`, async ({ Id }) => await client.removeContainer(Id, signal));
+  await each(await client.networks(label, signal), ({ Labels }) => Labels, ({ Name }) => `network ${Name}`, async ({ Id }) => await client.removeNetwork(Id, signal));
+  await each(
+    await client.images({ label: [label] }, signal),
+    ({ Labels }) => Labels,
+    ({ RepoTags, Id }) => `image ${RepoTags?.[0] ?? Id}`,
+    async ({ Id, RepoTags }) => await client.removeImage(RepoTags?.[0] ?? Id, signal),
+  );
+  return reaped;
+}
+

@@ -1,0 +1,77 @@
+/**
+ * A Docker host whose daemon is spoken to as it is: by its socket on this machine, or by tcp.
+ *
+ * Ports of this machine need no forwarding. Ports of a remote tcp host cannot be had from its daemon alone: the caller
+ * gives a dialler, or the forward is refused.
+ */
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { SeatrialError } from "../base/errors.ts";
+import { formatEndpoint, type DockerEndpoint } from "../docker/endpoint.ts";
+import type { DockerConnection, DockerHost, Forward, ForwardOptions, OpenOptions } from "./docker-host.ts";
+import { variablesForSocket, variablesForTcp } from "./docker-variables.ts";
+import { Listener } from "./listener.ts";
+import { checkPort } from "./port.ts";
+
+export class DirectHost implements DockerHost {
+  readonly endpoint: DockerEndpoint;
+  readonly connection: DockerConnection;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly isLocal: boolean;
+  readonly #options: OpenOptions;
+  readonly #listeners = new Set<Listener>();
+
+  constructor(endpoint: Exclude<DockerEndpoint, { kind: "ssh" }>, options: OpenOptions) {
+    this.endpoint = endpoint;
+    this.#options = options;
+    if (endpoint.kind === "unix") {
+      this.connection = { socketPath: endpoint.socketPath };
+      this.environment = variablesForSocket(endpoint.socketPath);
+      this.isLocal = true;
+    } else {
+      this.connection = { host: endpoint.host, port: endpoint.port, ...(endpoint.tls ? { tls: endpoint.tls } : {}) };
+      this.environment = variablesForTcp(endpoint, options.environment.variables);
+      this.isLocal = /^(localhost|127(\.\d+){3}|::1)$/i.test(endpoint.host);
+    }
+  }
+
+  async forward(remotePort: number, options: ForwardOptions = {}): Promise<Forward> {
+    checkPort(remotePort);
+    if (this.isLocal && (options.localPort ?? remotePort) === remotePort) {
+      return { localPort: remotePort, close: async () => {} };
+    }
+    const dial = this.isLocal ? () => dialLocal(remotePort) : options.dial;
+    if (!dial) {
+      throw new SeatrialError(
+        "unreachable",
+        `cannot reach port ${remotePort} of the Docker host ${formatEndpoint(this.endpoint)}: by tcp:// there is a way to its daemon only`,
+        { hint: "name the host as ssh://user@host in DOCKER_HOST: then its ports are forwarded too" },
+      );
+    }
+    const listener = await Listener.open({ port: options.localPort ?? 0 }, dial, this.#options.onProgress);
+    this.#listeners.add(listener);
+    return {
+      localPort: listener.port,
+      close: async () => {
+        this.#listeners.delete(listener);
+        await listener.close();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener.close()));
+    this.#listeners.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+async function dialLocal(port: number): Promise<Duplex> {
+  const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
+  const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+  socket.once("connect", () => resolve(socket)).once("error", reject);
+  return await promise;
+}

@@ -1,0 +1,70 @@
+/**
+ * The short-lived folder of one ssh connection: its sockets, and who owns it.
+ *
+ * Its life is its owner's. What a killed process leaves is removed by the next one that opens a connection.
+ */
+import { mkdir, mkdtemp, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
+
+const PREFIX = "ssh-";
+const OWNER_FILE = "owner";
+/** `sun_path` has 104 bytes on macOS and 108 on Linux, with the zero at its end; Node cuts what is longer, silently. */
+const SOCKET_PATH_BYTES = 103;
+/** The longest name that a socket gets in such a folder. */
+const LONGEST_SOCKET = "docker.sock";
+
+/** @throws SeatrialError `refused` when the place belongs to somebody else, `invalid` when sockets would not fit. */
+export async function makeRuntimeFolder(runtimeDir: string): Promise<string> {
+  try {
+    await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new SeatrialError("refused", `cannot make the folder for sockets ${runtimeDir}: ${messageOf(error)}`, {
+      hint: "set XDG_RUNTIME_DIR to a folder of yours",
+      cause: error,
+    });
+  }
+  // /tmp is everybody's: a folder of that name which another user made would give them Docker's socket, and so root.
+  const found = await lstat(runtimeDir);
+  const uid = process.getuid?.();
+  if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o022) !== 0) {
+    throw new SeatrialError("refused", `the folder for sockets ${runtimeDir} is not a folder that only you can write to`, {
+      hint: `remove it, or set XDG_RUNTIME_DIR to a folder of yours`,
+    });
+  }
+  const length = Buffer.byteLength(join(runtimeDir, `${PREFIX}XXXXXX`, LONGEST_SOCKET));
+  if (length > SOCKET_PATH_BYTES) {
+    throw new SeatrialError(
+      "invalid",
+      `the folder for sockets ${runtimeDir} has too long a name: ${length} bytes with a socket's name, ${SOCKET_PATH_BYTES} are possible`,
+      { hint: "set XDG_RUNTIME_DIR to a folder with a shorter path" },
+    );
+  }
+  const folder = await mkdtemp(join(runtimeDir, PREFIX)); // Mode 0700.
+  await writeFile(join(folder, OWNER_FILE), formatIdentity(currentProcess()), { mode: 0o600 });
+  return folder;
+}
+
+/** Removes the folders whose owner is dead. @param beforeRemoval ends what may still work in such a folder. */
+export async function sweepRuntimeFolders(runtimeDir: string, beforeRemoval: (folder: string) => Promise<void>): Promise<void> {
+  const names = await readdir(runtimeDir).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(PREFIX))) {
+    const folder = join(runtimeDir, name);
+    if (!(await isAbandoned(folder))) continue;
+    await beforeRemoval(folder);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function isAbandoned(folder: string): Promise<boolean> {
+  try {
+    const owner = parseIdentity(await readFile(join(folder, OWNER_FILE), "utf8").catch(() => ""));
+    if (owner) return lifeOf(owner) === "dead";
+    // Its maker is between making the folder and writing its name into it, or died there.
+    return Date.now() - (await stat(folder)).mtimeMs > limits.lockMs;
+  } catch {
+    return false; // Somebody else swept it.
+  }
+}

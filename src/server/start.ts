@@ -1,0 +1,139 @@
+/**
+ * The composition root: what a command works with, each part made when it is first asked for and closed at the end.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Environment } from "../base/environment.ts";
+import { SeatrialError } from "../base/errors.ts";
+import type { Output } from "../base/output.ts";
+import { BareProvider } from "../clusters/bare.ts";
+import { BootThrottle } from "../clusters/boot-throttle.ts";
+import { KindProvider } from "../clusters/kind.ts";
+import type { ClusterProvider } from "../clusters/provider.ts";
+import { ClusterRecords, instanceId } from "../clusters/records.ts";
+import { DockerClient } from "../docker/client.ts";
+import { type DockerEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
+import type { DockerHost } from "../hosts/docker-host.ts";
+import { openDockerHost } from "../hosts/open.ts";
+import { Programs } from "../programs/programs.ts";
+import { Registries } from "../registries/registries.ts";
+import type { Provider } from "../resources/cluster.ts";
+
+/** A Docker host that is open, with all that speaks to it. */
+export interface OpenDocker {
+  endpoint: DockerEndpoint;
+  /** As DOCKER_HOST has it: what a record keeps. */
+  address: string;
+  host: DockerHost;
+  client: DockerClient;
+  registries: Registries;
+}
+
+export class Workspace implements AsyncDisposable {
+  readonly environment: Environment;
+  readonly output: Output;
+  readonly records: ClusterRecords;
+  readonly programs: Programs;
+  readonly bare: BareProvider;
+  readonly #signal: AbortSignal;
+  #docker: Promise<OpenDocker> | undefined;
+  #instance: Promise<string> | undefined;
+  /** Workspaces on other Docker hosts, by address. */
+  readonly #others = new Map<string, Workspace>();
+
+  constructor(environment: Environment, output: Output, signal: AbortSignal) {
+    this.environment = environment;
+    this.output = output;
+    this.#signal = signal;
+    this.records = new ClusterRecords(environment.dataDir);
+    this.programs = new Programs({ environment, onProgress: (line) => output.err(line) });
+    this.bare = new BareProvider({ programs: this.programs, environment, records: this.records });
+  }
+
+  /** The id of this installation. */
+  async instance(): Promise<string> {
+    this.#instance ??= instanceId(this.environment.dataDir);
+    return await this.#instance;
+  }
+
+  /** The Docker host that the environment names. Asked once: is it there at all? */
+  async docker(): Promise<OpenDocker> {
+    this.#docker ??= this.#openDocker();
+    return await this.#docker;
+  }
+
+  async provider(name: Provider): Promise<ClusterProvider> {
+    switch (name) {
+      case "bare":
+        return this.bare;
+      case "kind": {
+        const { client, host } = await this.docker();
+        return new KindProvider({ docker: client, host, programs: this.programs, environment: this.environment });
+      }
+    }
+  }
+
+  /** The workspace for a record's Docker host: this one, unless the record names another. */
+  async onHost(address: string | undefined): Promise<Workspace> {
+    if (address === undefined || address === addressOf(await resolveDockerEndpoint(this.environment))) return this;
+    let other = this.#others.get(address);
+    if (!other) {
+      const variables = { ...this.environment.variables, DOCKER_HOST: address, DOCKER_CONTEXT: undefined };
+      other = new Workspace({ ...this.environment, variables }, this.output, this.#signal);
+      this.#others.set(address, other);
+    }
+    return other;
+  }
+
+  async throttle(provider: Provider): Promise<BootThrottle> {
+    if (provider === "bare") return new BootThrottle(this.environment.runtimeDir, "this-machine", (await import("node:os")).availableParallelism());
+    const { client, address } = await this.docker();
+    const { NCPU } = await client.info(this.#signal);
+    return new BootThrottle(this.environment.runtimeDir, createHash("sha256").update(address).digest("hex").slice(0, 12), NCPU);
+  }
+
+  /** Where the logs of boots that failed are kept. */
+  get failuresDir(): string {
+    return join(this.environment.dataDir, "failures");
+  }
+
+  async #openDocker(): Promise<OpenDocker> {
+    const endpoint = await resolveDockerEndpoint(this.environment);
+    const host = await openDockerHost(endpoint, { environment: this.environment, signal: this.#signal, onProgress: (line) => this.output.err(line) });
+    const address = addressOf(endpoint);
+    const client = new DockerClient(host.connection, address);
+    return { endpoint, address, host, client, registries: new Registries(client) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const other of this.#others.values()) await other[Symbol.asyncDispose]();
+    const docker = await this.#docker?.catch(() => undefined); // Never opened: nothing to close.
+    await docker?.client.close();
+    await docker?.host.close();
+  }
+}
+
+export function addressOf(endpoint: DockerEndpoint): string {
+  switch (endpoint.kind) {
+    case "unix":
+      return `unix://${endpoint.socketPath}`;
+    case "tcp":
+      return `tcp://${endpoint.host}:${endpoint.port}`;
+    case "ssh":
+      return `ssh://${endpoint.user ? `${endpoint.user}@` : ""}${endpoint.host}${endpoint.port ? `:${endpoint.port}` : ""}`;
+  }
+}
+
+/** Refuses early, with the one sentence that matters, when a command cannot do without Docker. */
+export async function requireDocker(workspace: Workspace, what: string): Promise<OpenDocker> {
+  const docker = await workspace.docker();
+  try {
+    await docker.client.version();
+    return docker;
+  } catch (error) {
+    if (error instanceof SeatrialError && error.code === "unreachable") {
+      throw new SeatrialError("unreachable", `${what} needs Docker: ${error.message}`, { hint: error.hint, cause: error, retryable: true });
+    }
+    throw error;
+  }
+}
