@@ -1,0 +1,3 @@
+module seatrial.dev/lab
+
+go 1.23
