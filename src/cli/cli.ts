@@ -5,6 +5,10 @@ import type { Environment } from "../base/environment.ts";
 import { exitCodeOf, SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
 import { Workspace } from "../server/start.ts";
+import { registerApply, registerCreate } from "./commands/apply.ts";
+import { registerDelete } from "./commands/delete.ts";
+import { registerGet } from "./commands/get.ts";
+import { registerLoad } from "./commands/load.ts";
 import { registerReap } from "./commands/reap.ts";
 import { registerWith } from "./commands/with.ts";
 import { listenForSignals } from "./signals.ts";
@@ -59,6 +63,11 @@ function commandTree(context: CommandContext, name: string): Command {
     .showHelpAfterError(`(${name} --help shows the commands)`)
     .enablePositionalOptions();
   registerWith(program, context);
+  registerApply(program, context);
+  registerCreate(program, context);
+  registerGet(program, context);
+  registerDelete(program, context);
+  registerLoad(program, context);
   registerReap(program, context);
   return program;
 }

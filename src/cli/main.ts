@@ -19,6 +19,7 @@ process.exitCode = await runCli({
   }),
   output: {
     out: (text) => process.stdout.write(`${text}\n`),
+    write: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(`${text}\n`),
   },
 });

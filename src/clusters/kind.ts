@@ -12,6 +12,7 @@ import { messageOf, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
 import { type ContainerSummary, type DockerClient, isConflict } from "../docker/client.ts";
+import { freePort, probePort } from "../docker/ports.ts";
 import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { CommandFailedError, run } from "../process/run.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
@@ -24,7 +25,7 @@ import { writeFileWhole } from "./kubeconfig.ts";
 import { loadImages } from "./load-images.ts";
 import { createNetwork } from "./networks.ts";
 import { ensureNodeImage, findNodeImage, labelImage } from "./node-image.ts";
-import type { ClusterProvider, CreateRequest, Expectations, LoadedImage, ObservedCluster, Target } from "./provider.ts";
+import type { ClusterProvider, CreateRequest, Expectations, LoadedImage, ObservedCluster, RegistryForNodes, Target } from "./provider.ts";
 import { wireRegistry } from "./registry-wiring.ts";
 
 /** kind's labels on its containers: its public way of telling which cluster a container is of. */
@@ -119,11 +120,7 @@ export class KindProvider implements ClusterProvider {
   async #wireWhenUp(request: CreateRequest, networkId: string): Promise<void> {
     const registry = request.registry!;
     const { containerId, hostPort } = await registry.ready;
-    try {
-      await this.#docker.connect(networkId, containerId, [registry.name], request.signal);
-    } catch (error) {
-      if (!isConflict(error) && !/already exists/.test(messageOf(error))) throw error;
-    }
+    await this.#join(networkId, containerId, registry.name, request.signal);
     await wireRegistry(this.#docker, () => this.#nodes(request.cluster.metadata.name, request.uid), {
       nodes: nodeCountOf(request.cluster),
       name: registry.name,
@@ -133,6 +130,38 @@ export class KindProvider implements ClusterProvider {
       variables: this.#options.environment.variables,
       signal: request.signal,
     });
+  }
+
+  async choosePort(cluster: Cluster, signal?: AbortSignal): Promise<number | undefined> {
+    if (cluster.spec.kind?.config?.networking?.apiServerPort) return undefined; // The user chose it.
+    if (this.#options.host.isLocal) return await freePort();
+    const base = await findNodeImage(this.#docker, cluster.spec.kubernetesVersion ?? minorOf(defaultKubernetesVersion), () => {}, signal);
+    return await probePort(this.#docker, base, signal);
+  }
+
+  async configure(target: Target, cluster: Cluster, registry: RegistryForNodes | undefined, signal?: AbortSignal): Promise<void> {
+    const nodes = await this.#nodes(target.name, target.uid, signal);
+    const running = await registry?.ready;
+    if (running) {
+      for (const network of Object.values(nodes[0]?.NetworkSettings?.Networks ?? {})) await this.#join(network.NetworkID, running.containerId, registry!.name, signal);
+    }
+    await wireRegistry(this.#docker, async () => nodes, {
+      nodes: nodes.length,
+      name: registry?.name ?? "",
+      hostPort: running?.hostPort ?? 0,
+      mirrors: [],
+      auths: cluster.spec.registryAuths ?? [],
+      variables: this.#options.environment.variables,
+      signal,
+    });
+  }
+
+  async #join(networkId: string, containerId: string, alias: string, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#docker.connect(networkId, containerId, [alias], signal);
+    } catch (error) {
+      if (!isConflict(error) && !/already exists/.test(messageOf(error))) throw error;
+    }
   }
 
   expectations(cluster: Cluster): Expectations {

@@ -52,16 +52,25 @@ export async function mergeKubeconfig(source: string, userPath: string, signal?:
   });
 }
 
-/** Takes a context, its cluster and its user out of the user's file; leaves a file that does not have it untouched. */
-export async function unmergeKubeconfig(context: string, userPath: string, signal?: AbortSignal): Promise<void> {
+/**
+ * Takes a cluster's context, cluster and user out of the user's file. An entry of the same name that leads to another
+ * cluster stays, and so does a file that has none.
+ * @param own the cluster's own kubeconfig: its CA tells whether an entry is this cluster's.
+ */
+export async function unmergeKubeconfig(context: string, own: string, userPath: string, signal?: AbortSignal): Promise<void> {
   if (!existsSync(userPath)) return;
+  const ca = caOf(parseDocument(await readFile(own, "utf8")), context);
   await changeUserFile(userPath, signal, (document) => {
-    const has = sections.some((section) => entriesOf(document, section).some((item) => item.get("name") === context));
-    if (!has) return false;
+    if (ca === undefined || caOf(document, context) !== ca) return false;
     for (const section of sections) removeEntry(document, section, context);
     if (document.get("current-context") === context) document.set("current-context", "");
     return true;
   });
+}
+
+function caOf(document: Document, cluster: string): unknown {
+  const entry = entriesOf(document, "clusters").find((item) => item.get("name") === cluster);
+  return entry?.getIn(["cluster", "certificate-authority-data"]);
 }
 
 /** The user's current context, if their file has one. */

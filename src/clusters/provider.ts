@@ -25,6 +25,15 @@ export interface ClusterProvider {
    */
   create(request: CreateRequest): Promise<void>;
 
+  /**
+   * A port for the API of a declared cluster, free on its host now; noted, it is the same after every restart. Absent where
+   * the provider keeps its port by itself.
+   */
+  choosePort?(cluster: Cluster, signal?: AbortSignal): Promise<number | undefined>;
+
+  /** Puts into a running cluster what can be changed in place: names of registries and their credentials. */
+  configure?(target: Target, cluster: Cluster, registry: RegistryForNodes | undefined, signal?: AbortSignal): Promise<void>;
+
   /** What there must be before the cluster is Ready. */
   expectations(cluster: Cluster): Expectations;
 

@@ -8,12 +8,13 @@
  */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
+import { freePort } from "../docker/ports.ts";
 import { startDaemon, stopDaemon } from "../process/daemon.ts";
 import { lifeOf } from "../process/identity.ts";
 import { type MarkedProcess, processesMarked } from "../process/marked.ts";
@@ -232,17 +233,6 @@ async function writeKubeconfigs(options: ControlPlaneOptions, port: number): Pro
 async function portOf(directory: string): Promise<number> {
   const text = await readFile(join(directory, "admin.kubeconfig"), "utf8");
   return Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 async function canConnect(port: number): Promise<boolean> {

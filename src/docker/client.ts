@@ -176,8 +176,9 @@ export class DockerClient implements AsyncDisposable {
 
   // -- containers -----------------------------------------------------------------------------------------------------
 
+  /** @param name empty: the daemon makes one up. */
   async createContainer(name: string, body: object, signal?: AbortSignal): Promise<string> {
-    const path = `/containers/create?name=${encodeURIComponent(name)}`;
+    const path = `/containers/create${name ? `?name=${encodeURIComponent(name)}` : ""}`;
     const answer = await this.#json<{ Id: string }>("POST", path, `create container ${name}`, { body, signal });
     return answer.Id;
   }

@@ -47,7 +47,7 @@ export function sshError(
   }
   // OpenSSH's words for a changed key; a key that it knows as revoked is no less a reason to look.
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|REVOKED HOST KEY/.test(text)) {
-    const place = /^(?:Offending .*? key in|.* in) (\S+:\d+)/m.exec(text)?.[1];
+    const place = /^Offending .* in (\S+:\d+)/m.exec(text)?.[1];
     const known = destination.port === undefined ? destination.host : `[${destination.host}]:${destination.port}`;
     return error(`its host key is not the one that is known${place ? ` (${place})` : ""}: somebody else may be answering`, {
       hint: `find out from its administrator whether the key was changed; if so: ssh-keygen -R '${known}', then \`${command}\` once`,

@@ -161,7 +161,8 @@ function masterArgs(options: SshMasterOptions): string[] {
     ExitOnForwardFailure: "yes",
     StreamLocalBindUnlink: "yes",
     ConnectTimeout: String(Math.ceil(connectTimeoutMs / 1000)),
-    ServerAliveInterval: String(Math.ceil(limits.sshAliveMs / 3000)),
+    // ssh asks after an interval of silence, and gives up when three questions in a row had an interval each for an answer.
+    ServerAliveInterval: String(Math.floor(limits.sshAliveMs / 4000)),
     ServerAliveCountMax: "3",
     LogLevel: "INFO",
   };

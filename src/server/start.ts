@@ -12,7 +12,7 @@ import { KindProvider } from "../clusters/kind.ts";
 import type { ClusterProvider } from "../clusters/provider.ts";
 import { ClusterRecords, instanceId } from "../clusters/records.ts";
 import { DockerClient } from "../docker/client.ts";
-import { type DockerEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
+import { type DockerEndpoint, formatEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
 import { openDockerHost } from "../hosts/open.ts";
 import { Programs } from "../programs/programs.ts";
@@ -75,7 +75,7 @@ export class Workspace implements AsyncDisposable {
 
   /** The workspace for a record's Docker host: this one, unless the record names another. */
   async onHost(address: string | undefined): Promise<Workspace> {
-    if (address === undefined || address === addressOf(await resolveDockerEndpoint(this.environment))) return this;
+    if (address === undefined || address === formatEndpoint(await resolveDockerEndpoint(this.environment))) return this;
     let other = this.#others.get(address);
     if (!other) {
       const variables = { ...this.environment.variables, DOCKER_HOST: address, DOCKER_CONTEXT: undefined };
@@ -100,7 +100,7 @@ export class Workspace implements AsyncDisposable {
   async #openDocker(): Promise<OpenDocker> {
     const endpoint = await resolveDockerEndpoint(this.environment);
     const host = await openDockerHost(endpoint, { environment: this.environment, signal: this.#signal, onProgress: (line) => this.output.err(line) });
-    const address = addressOf(endpoint);
+    const address = formatEndpoint(endpoint);
     const client = new DockerClient(host.connection, address);
     return { endpoint, address, host, client, registries: new Registries(client) };
   }
@@ -110,17 +110,6 @@ export class Workspace implements AsyncDisposable {
     const docker = await this.#docker?.catch(() => undefined); // Never opened: nothing to close.
     await docker?.client.close();
     await docker?.host.close();
-  }
-}
-
-export function addressOf(endpoint: DockerEndpoint): string {
-  switch (endpoint.kind) {
-    case "unix":
-      return `unix://${endpoint.socketPath}`;
-    case "tcp":
-      return `tcp://${endpoint.host}:${endpoint.port}`;
-    case "ssh":
-      return `ssh://${endpoint.user ? `${endpoint.user}@` : ""}${endpoint.host}${endpoint.port ? `:${endpoint.port}` : ""}`;
   }
 }
 

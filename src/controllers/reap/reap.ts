@@ -54,12 +54,19 @@ async function reapRecord(workspace: Workspace, record: ClusterRecord, reason: s
   }
 }
 
-/** Deletes a recorded cluster with its throwaway registry, the processes of its command, and the record. */
+/** Deletes a recorded cluster, unless another command was faster. */
 export async function deleteRecorded(workspace: Workspace, record: ClusterRecord, signal?: AbortSignal): Promise<void> {
   using _lock = await workspace.records.lock(record.name, signal);
   const current = await workspace.records.read(record.name);
-  if (current?.uid !== record.uid) return; // Somebody else was faster.
-  await workspace.records.write({ ...current, phase: "Deleting" });
+  if (current?.uid === record.uid) await deleteParts(workspace, current, signal);
+}
+
+/**
+ * Deletes a cluster with its throwaway registry, the processes of its command, and the record, on the Docker host that the
+ * record names. The caller holds the lock of its name. What is gone already is no error, so that it can be done again.
+ */
+export async function deleteParts(workspace: Workspace, record: ClusterRecord, signal?: AbortSignal): Promise<void> {
+  await workspace.records.write({ ...record, phase: "Deleting" });
   await Promise.all(processesMarked(runMark, record.uid).map(({ identity }) => stopDaemon(identity)));
   const there = await workspace.onHost(record.dockerHost);
   const provider = await there.provider(record.provider);

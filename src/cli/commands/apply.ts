@@ -1,0 +1,176 @@
+/** `seatrial apply -f FILE`: the world as the documents say; and `create cluster|registry`, the same without a file. */
+import type { Command } from "commander";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
+import { listClusters } from "../../controllers/cluster/observe.ts";
+import { applyCluster } from "../../controllers/cluster/reconcile.ts";
+import { applyRegistry } from "../../controllers/registry/reconcile.ts";
+import type { EnsureResult } from "../../registries/registries.ts";
+import type { Cluster } from "../../resources/cluster.ts";
+import { clusterNameFromContext } from "../../resources/ctlptl.ts";
+import { type Document, loadDocuments } from "../../resources/documents.ts";
+import type { Registry } from "../../resources/registry.ts";
+import { reportReaped } from "../../runner/with.ts";
+import type { CommandContext } from "../cli.ts";
+import { readDocuments } from "./documents.ts";
+import { addPrintOptions, formatOf, type PrintFlags, printResources } from "./printing.ts";
+
+interface ApplyFlags extends PrintFlags {
+  filename: string[];
+  recreate: boolean;
+  adopt: boolean;
+  mergeKubeconfig: boolean;
+}
+
+export function registerApply(program: Command, context: CommandContext): void {
+  const command = program
+    .command("apply")
+    .description("make clusters and registries as the documents say; those that are so already are left alone")
+    .option("-f, --filename <file>", "documents to apply: a file, - for standard input, or a URL (again for more)", (value: string, all: string[]) => [...all, value], [])
+    .option("--recreate", "delete and make anew what differs in a way that needs it", false)
+    .option("--adopt", "take over clusters and registries that another tool made", false)
+    .option("--merge-kubeconfig", "put the clusters' contexts into your own kubeconfig, and make the last one current", context.isCtlptl);
+  addPrintOptions(command).action(async (flags: ApplyFlags) => {
+    const format = formatOf(flags);
+    const documents = await readDocuments(flags.filename, context);
+    await reportReaped(context.workspace);
+    await applyAll(documents, flags, format, context);
+  });
+}
+
+async function applyAll(documents: readonly Document[], flags: ApplyFlags, format: ReturnType<typeof formatOf>, context: CommandContext): Promise<void> {
+  const { workspace, signals } = context;
+  const { signal } = signals;
+  const results = new Map<Document, string>();
+  const failures: unknown[] = [];
+  const settle = async (document: Document, work: Promise<string>) => {
+    try {
+      results.set(document, await work);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(error);
+    }
+  };
+  // Registries first, as ctlptl has it; a cluster boots beside its registry and waits for it only where it needs it.
+  const registries = new Map<string, Promise<EnsureResult>>();
+  const registry = (resource: Registry): Promise<EnsureResult> => {
+    const name = resource.metadata.name;
+    const running = registries.get(name) ?? applyRegistry(workspace, resource, { mayAdopt: flags.adopt, signal });
+    registries.set(name, running);
+    running.catch(() => {}); // Awaited by its document and by its clusters.
+    return running;
+  };
+  const work: Promise<void>[] = [];
+  for (const document of documents) {
+    if (document.kind === "Registry") work.push(settle(document, registry(document.resource).then(({ change }) => change)));
+  }
+  for (const document of documents) {
+    if (document.kind !== "Cluster") continue;
+    const name = document.resource.spec.registry;
+    const needed = name ? (registries.get(name) ?? registry(registryNamed(name))) : undefined;
+    const options = { mayRecreate: flags.recreate, mayAdopt: flags.adopt, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
+    work.push(settle(document, applyCluster(workspace, document.resource, options)));
+  }
+  await Promise.all(work);
+  await printApplied(documents.filter((document) => results.has(document)), results, format, context);
+  if (failures.length === 1) throw failures[0];
+  if (failures.length > 1) {
+    const first = failures.find((error) => error instanceof SeatrialError);
+    const hints = failures.map((error) => (error instanceof SeatrialError && error.hint ? `${error.message}\n  hint: ${error.hint}` : messageOf(error)));
+    throw new SeatrialError(first?.code ?? "internal", `${failures.length} of ${documents.length} documents could not be applied\n${hints.join("\n")}`);
+  }
+}
+
+/** A registry that a cluster names and no document declares: as it is, or made with defaults. */
+function registryNamed(name: string): Registry {
+  return { apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec: {} };
+}
+
+async function printApplied(documents: readonly Document[], results: ReadonlyMap<Document, string>, format: ReturnType<typeof formatOf>, context: CommandContext): Promise<void> {
+  if (!format) {
+    for (const document of documents) {
+      const group = context.isCtlptl || document.origin === "ctlptl" ? "ctlptl.dev" : "seatrial.dev";
+      const name = group === "ctlptl.dev" && document.kind === "Cluster" ? `${document.resource.spec.provider}-${document.resource.metadata.name}` : document.resource.metadata.name;
+      context.output.out(`${document.kind.toLowerCase()}.${group}/${name} ${results.get(document)}`);
+    }
+    return;
+  }
+  const { workspace } = context;
+  const clusters = documents.some(({ kind }) => kind === "Cluster") ? await listClusters(workspace) : [];
+  const registries = documents.some(({ kind }) => kind === "Registry") ? await (await workspace.docker()).registries.list() : [];
+  for (const { kind, resource } of documents) {
+    const all: readonly (Cluster | Registry)[] = kind === "Cluster" ? clusters : registries;
+    const found = all.find(({ metadata }) => metadata.name === resource.metadata.name);
+    if (found) printResources([found], format, context);
+  }
+}
+
+interface CreateClusterFlags extends PrintFlags {
+  name?: string;
+  registry?: string;
+  kubernetesVersion?: string;
+  minCpus?: string;
+  nodes?: string;
+  mergeKubeconfig: boolean;
+}
+
+export function registerCreate(program: Command, context: CommandContext): void {
+  const create = program.command("create").description("make a cluster or a registry; an error when it is there already");
+  const cluster = create
+    .command("cluster")
+    .description("make a cluster")
+    .argument("<product>", "kind or bare")
+    .option("--name <name>", "its name; default: the product's")
+    .option("--registry <name>", "the registry that it pulls from, made when there is none")
+    .option("--kubernetes-version <version>", "v1.36 for the newest patch to be had, v1.36.3 for that one")
+    .option("--min-cpus <number>", "CPUs that the Docker host must have")
+    .option("--nodes <number>", "number of nodes, the control plane among them")
+    .option("--merge-kubeconfig", "put its context into your own kubeconfig and make it current", context.isCtlptl);
+  addPrintOptions(cluster).action(async (product: string, flags: CreateClusterFlags) => {
+    const name = flags.name ?? product;
+    const text = JSON.stringify({
+      apiVersion: "seatrial.dev/v1alpha1",
+      kind: "Cluster",
+      metadata: { name: context.isCtlptl ? clusterNameFromContext(name) : name },
+      spec: {
+        provider: product,
+        ...(flags.registry ? { registry: flags.registry } : {}),
+        ...(flags.kubernetesVersion ? { kubernetesVersion: flags.kubernetesVersion } : {}),
+        ...(flags.minCpus ? { minCPUs: Number(flags.minCpus) } : {}),
+        ...(flags.nodes ? { nodes: Number(flags.nodes) } : {}),
+      },
+    });
+    await createOne(loadDocuments(text, "command line")[0]!, flags, context);
+  });
+  const registry = create
+    .command("registry")
+    .description("make a registry")
+    .argument("<name>")
+    .option("--port <number>", "port on the Docker host; 0 for any that is free")
+    .option("--listen-address <address>", "address of the Docker host that it listens on")
+    .option("--image <image>", "image of the registry");
+  addPrintOptions(registry).action(async (name: string, flags: PrintFlags & { port?: string; listenAddress?: string; image?: string }) => {
+    const spec = {
+      ...(flags.port ? { port: Number(flags.port) } : {}),
+      ...(flags.listenAddress ? { listenAddress: flags.listenAddress } : {}),
+      ...(flags.image ? { image: flags.image } : {}),
+    };
+    const text = JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec });
+    await createOne(loadDocuments(text, "command line")[0]!, { ...flags, mergeKubeconfig: false }, context);
+  });
+}
+
+async function createOne(document: Document, flags: PrintFlags & { mergeKubeconfig: boolean }, context: CommandContext): Promise<void> {
+  const format = formatOf(flags);
+  const { workspace } = context;
+  const name = document.resource.metadata.name;
+  const exists =
+    document.kind === "Cluster"
+      ? (await workspace.records.read(name)) !== undefined || (await (await workspace.provider(document.resource.spec.provider)).list()).some((cluster) => cluster.name === name)
+      : (await (await workspace.docker()).registries.find(name)) !== undefined;
+  if (exists) {
+    throw new SeatrialError("already-exists", `${document.kind.toLowerCase()} ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
+  }
+  await reportReaped(workspace);
+  await applyAll([document], { ...flags, filename: [], recreate: false, adopt: false }, format, context);
+}
+

@@ -1,0 +1,78 @@
+/** `seatrial delete -f FILE`, `delete cluster|registry NAME…`. */
+import type { Command } from "commander";
+import { SeatrialError } from "../../base/errors.ts";
+import { deleteCluster } from "../../controllers/cluster/reconcile.ts";
+import { deleteRegistry } from "../../controllers/registry/reconcile.ts";
+import { clusterNameFromContext } from "../../resources/ctlptl.ts";
+import type { CommandContext } from "../cli.ts";
+import { readDocuments } from "./documents.ts";
+import { nounOf } from "./get.ts";
+
+interface DeleteFlags {
+  filename: string[];
+  ignoreNotFound: boolean;
+  cascade: string;
+}
+
+interface Doomed {
+  kind: "cluster" | "registry";
+  name: string;
+  /** The name as the user wrote it. */
+  shown: string;
+}
+
+export function registerDelete(program: Command, context: CommandContext): void {
+  program
+    .command("delete")
+    .description("delete clusters and registries, with all that is in them")
+    .argument("[kind]", "cluster or registry")
+    .argument("[names...]")
+    .option("-f, --filename <file>", "delete what these documents declare (again for more)", (value: string, all: string[]) => [...all, value], [])
+    .option("--ignore-not-found", "what is not there is no error", false)
+    .option("--cascade <true|false>", "also delete the registry of a cluster", "false")
+    .action(async (kind: string | undefined, names: string[], flags: DeleteFlags) => {
+      const doomed = flags.filename.length > 0 ? await declared(flags.filename, context) : await named(kind, names, context);
+      if (!["true", "false"].includes(flags.cascade)) throw new SeatrialError("usage", `--cascade ${flags.cascade}: true or false`);
+      const registries = flags.cascade === "true" ? await registriesOf(doomed, context) : [];
+      // Registries first, as ctlptl has it; the clusters all at once.
+      for (const each of [...doomed.filter((one) => one.kind === "registry"), ...registries]) await deleteOne(each, flags, context);
+      const results = await Promise.allSettled(doomed.filter((one) => one.kind === "cluster").map(async (each) => await deleteOne(each, flags, context)));
+      for (const result of results) if (result.status === "rejected") throw result.reason;
+    });
+}
+
+async function declared(files: readonly string[], context: CommandContext): Promise<Doomed[]> {
+  const documents = await readDocuments(files, context);
+  return documents.map(({ kind, resource, origin }) => {
+    const { name } = resource.metadata;
+    return { kind: kind === "Cluster" ? "cluster" : "registry", name, shown: origin === "ctlptl" && kind === "Cluster" ? `kind-${name}` : name };
+  });
+}
+
+async function named(word: string | undefined, names: readonly string[], context: CommandContext): Promise<Doomed[]> {
+  if (word === undefined || names.length === 0) {
+    throw new SeatrialError("usage", "nothing to delete was named", { hint: "seatrial delete cluster NAME…, seatrial delete registry NAME…, or seatrial delete -f FILE" });
+  }
+  const kind = nounOf(word);
+  return await Promise.all(names.map(async (shown) => ({ kind, shown, name: kind === "registry" ? shown : await clusterNamed(shown, context) })));
+}
+
+/** A cluster may be called by its name or by its context; a name of our own that looks like a context comes first. */
+async function clusterNamed(shown: string, context: CommandContext): Promise<string> {
+  if (!context.isCtlptl && (await context.workspace.records.read(shown))) return shown;
+  return clusterNameFromContext(shown.startsWith("bare-") && !(await context.workspace.records.read(shown)) ? shown.slice("bare-".length) : shown);
+}
+
+async function registriesOf(doomed: readonly Doomed[], context: CommandContext): Promise<Doomed[]> {
+  const records = await Promise.all(doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)));
+  const names = new Set(records.map((record) => record?.resource.spec.registry).filter((name) => name !== undefined));
+  return [...names].filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name)).map((name) => ({ kind: "registry", name, shown: name }));
+}
+
+async function deleteOne({ kind, name, shown }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
+  const { workspace, output } = context;
+  const group = context.isCtlptl ? "ctlptl.dev" : "seatrial.dev";
+  const isDeleted = kind === "cluster" ? await deleteCluster(workspace, name) : await deleteRegistry(workspace, name);
+  if (isDeleted) output.out(`${kind}.${group}/${shown} deleted`);
+  else if (!flags.ignoreNotFound) throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });
+}

@@ -1,0 +1,103 @@
+/** Every cluster that can be seen, as resources with their status: what `get` shows. */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { SeatrialError } from "../../base/errors.ts";
+import { currentContext, userKubeconfigPath } from "../../clusters/kubeconfig.ts";
+import type { ObservedCluster } from "../../clusters/provider.ts";
+import type { ClusterRecord } from "../../clusters/records.ts";
+import { KubeClient, type KubeObject, parseKubeconfig } from "../../kube/client.ts";
+import { type Cluster, type ClusterPhase, type ClusterStatus, contextNameOf } from "../../resources/cluster.ts";
+import type { Workspace } from "../../server/start.ts";
+import { isSame } from "./plan.ts";
+
+/** An API that does not answer by then is shown as Unreachable: a list must not take longer. */
+const askMs = 3_000;
+
+export async function listClusters(workspace: Workspace, signal?: AbortSignal): Promise<Cluster[]> {
+  const [bare, kind, records, current] = await Promise.all([
+    workspace.bare.list(),
+    listKind(workspace, signal),
+    workspace.records.all(),
+    currentContext(userKubeconfigPath(workspace.environment)),
+  ]);
+  const clusters = await Promise.all([...bare, ...kind].map(async (observed) => await describe(workspace, observed, records, current, signal)));
+  return clusters.sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
+}
+
+/** Where Docker does not answer there still are the clusters of this machine. */
+async function listKind(workspace: Workspace, signal: AbortSignal | undefined): Promise<ObservedCluster[]> {
+  try {
+    return await (await workspace.provider("kind")).list(signal);
+  } catch (error) {
+    if (!(error instanceof SeatrialError) || error.code !== "unreachable") throw error;
+    workspace.output.err(`seatrial: clusters on Docker are not shown: ${error.message}`);
+    return [];
+  }
+}
+
+async function describe(workspace: Workspace, observed: ObservedCluster, records: ClusterRecord[], current: string | undefined, signal: AbortSignal | undefined): Promise<Cluster> {
+  const record = records.find((each) => each.name === observed.name && isSame(observed, each));
+  const resource: Cluster = record?.resource ??
+    observed.resource ?? { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: observed.name }, spec: { provider: observed.provider } };
+  const kubeconfig = workspace.records.kubeconfigOf(observed.name);
+  const context = contextNameOf({ ...resource, metadata: { ...resource.metadata, name: observed.name } });
+  const asked = observed.state === "running" && record && existsSync(kubeconfig) ? await ask(kubeconfig, signal) : {};
+  const owner = record?.owner ?? (observed.ownership ? "another installation" : "not Seatrial");
+  const status: ClusterStatus = {
+    phase: phaseOf(observed, record, asked.error),
+    creationTimestamp: observed.createdAt.toISOString().replace(/\.\d+Z$/, "Z"),
+    context,
+    current: context === current,
+    ...(asked.version ? { kubernetesVersion: asked.version } : {}),
+    ...(asked.endpoint ? { endpoint: asked.endpoint } : {}),
+    ...(record ? { kubeconfig } : {}),
+    ...(observed.network ? { network: observed.network } : {}),
+    owner: owner === "declared" || !owner.includes("/") ? owner : `process ${owner.split("/")[2]}`,
+    ...(record?.notAfter ? { notAfter: record.notAfter } : {}),
+    ...(record?.adopted ? { adopted: true } : {}),
+    ...(asked.hosting ? { localRegistryHosting: asked.hosting } : {}),
+    ...(asked.cpus ? { cpus: asked.cpus } : {}),
+    ...(asked.error ? { error: asked.error } : {}),
+  };
+  return { ...resource, status };
+}
+
+function phaseOf(observed: ObservedCluster, record: ClusterRecord | undefined, error: string | undefined): ClusterPhase {
+  if (record && record.phase !== "Ready") return record.phase;
+  if (observed.state !== "running") return "Stopped";
+  return error ? "Unreachable" : record ? "Ready" : "Pending";
+}
+
+interface Asked {
+  version?: string;
+  endpoint?: string;
+  hosting?: ClusterStatus["localRegistryHosting"];
+  cpus?: number;
+  error?: string;
+}
+
+async function ask(kubeconfig: string, signal: AbortSignal | undefined): Promise<Asked> {
+  const timeout = AbortSignal.timeout(askMs);
+  const both = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  const config = parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig);
+  await using client = new KubeClient(config);
+  try {
+    const [version, hosting, nodes] = await Promise.all([
+      client.get<{ gitVersion: string }>("/version", both),
+      client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/local-registry-hosting", both),
+      client.list("/api/v1/nodes", both),
+    ]);
+    const published = hosting?.data?.["localRegistryHosting.v1"];
+    const cpus = nodes.reduce((sum, node) => sum + (Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0), 0);
+    return {
+      endpoint: config.server,
+      ...(version ? { version: version.gitVersion } : {}),
+      ...(published ? { hosting: parse(published) as ClusterStatus["localRegistryHosting"] } : {}),
+      ...(cpus ? { cpus } : {}),
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { endpoint: config.server, error: `its API does not answer: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Declared clusters: made, left alone, started, taken over or refused, as plan.ts says. One call at a time for each name;
+ * different names at once.
+ */
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { SeatrialError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
+import { seconds } from "../../base/output.ts";
+import { bootCluster, newUid } from "../../clusters/boot.ts";
+import { userKubeconfigPath, mergeKubeconfig, unmergeKubeconfig } from "../../clusters/kubeconfig.ts";
+import type { ObservedCluster, RegistryForNodes } from "../../clusters/provider.ts";
+import { waitUntilReady } from "../../clusters/ready.ts";
+import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
+import { KubeClient, parseKubeconfig } from "../../kube/client.ts";
+import { type Cluster, contextNameOf, providers } from "../../resources/cluster.ts";
+import { formatDiff } from "../../resources/diff.ts";
+import type { Workspace } from "../../server/start.ts";
+import { deleteParts } from "../reap/reap.ts";
+import { isSame, type Plan, planCluster } from "./plan.ts";
+
+export interface ApplyClusterOptions {
+  mayRecreate: boolean;
+  mayAdopt: boolean;
+  /** Put the cluster's context into the user's own kubeconfig, and make it current. */
+  mergesKubeconfig: boolean;
+  /** The registry that the cluster names, on its way to be there. */
+  registry?: Promise<{ containerId: string; hostPort: number }> | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export type ClusterChange = "created" | "recreated" | "adopted" | "started" | "configured" | "unchanged";
+
+/** Makes the world as the document says. @throws SeatrialError when it is refused or fails. */
+export async function applyCluster(workspace: Workspace, desired: Cluster, options: ApplyClusterOptions): Promise<ClusterChange> {
+  const name = desired.metadata.name;
+  using _lock = await workspace.records.lock(name, options.signal);
+  const [observed, record, instance] = await Promise.all([observeCluster(workspace, name, desired), workspace.records.read(name), workspace.instance()]);
+  const plan = planCluster({ desired, observed, record, instance, mayRecreate: options.mayRecreate, mayAdopt: options.mayAdopt });
+  const change = await carryOut(workspace, desired, plan, observed, record, options);
+  if (options.mergesKubeconfig) await mergeKubeconfig(workspace.records.kubeconfigOf(name), userKubeconfigPath(workspace.environment), options.signal);
+  return change;
+}
+
+async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, observed: ObservedCluster | undefined, record: ClusterRecord | undefined, options: ApplyClusterOptions): Promise<ClusterChange> {
+  const { output } = workspace;
+  const name = desired.metadata.name;
+  switch (plan.action) {
+    case "refuse":
+      throw new SeatrialError(plan.code, [plan.message, ...(plan.differences ? [formatDiff(plan.differences)] : [])].join("\n"), { hint: plan.hint });
+    case "create":
+      if (plan.deletesFirst && record) {
+        output.err(`cluster ${name}: made anew, for ${plan.deletesFirst.why}`);
+        await deleteParts(workspace, record, options.signal);
+      }
+      await bootDeclared(workspace, desired, options, record?.apiServerPort);
+      return "created";
+    case "recreate":
+      output.err(`cluster ${name}: deleted and made anew, for it is not as asked for:\n${formatDiff(plan.differences)}`);
+      await deleteParts(workspace, record ?? recordFor(observed!, desired, await workspace.instance()), options.signal);
+      await bootDeclared(workspace, desired, options, desired.spec.provider === record?.provider ? record.apiServerPort : undefined);
+      return "recreated";
+    case "adopt":
+      await keepCluster(workspace, desired, { ...recordFor(observed!, desired, await workspace.instance()), adopted: true }, observed!, false, options);
+      return "adopted";
+    case "keep": {
+      const known = record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
+      await keepCluster(workspace, desired, known, observed!, plan.mustStart, options, plan.differences.length > 0);
+      return plan.mustStart ? "started" : plan.differences.length > 0 ? "configured" : "unchanged";
+    }
+  }
+}
+
+/** What is there under a name: the desired provider is asked first; the other only when that has none and can be asked. */
+async function observeCluster(workspace: Workspace, name: string, desired: Cluster): Promise<ObservedCluster | undefined> {
+  const order = [desired.spec.provider, ...providers.filter((provider) => provider !== desired.spec.provider)];
+  for (const each of order) {
+    const isNeeded = each === desired.spec.provider || (await workspace.records.read(name))?.provider === each;
+    if (!isNeeded) continue;
+    const found = (await (await workspace.provider(each)).list()).find((cluster) => cluster.name === name);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+async function bootDeclared(workspace: Workspace, desired: Cluster, options: ApplyClusterOptions, port: number | undefined): Promise<void> {
+  const { output, records } = workspace;
+  const name = desired.metadata.name;
+  const provider = await workspace.provider(desired.spec.provider);
+  await checkCpus(workspace, desired);
+  const docker = provider.capabilities.needsDocker ? await workspace.docker() : undefined;
+  const apiServerPort = provider.choosePort ? (port ?? (await provider.choosePort(desired, options.signal))) : undefined;
+  await bootCluster({
+    provider,
+    records,
+    throttle: await workspace.throttle(desired.spec.provider),
+    cluster: desired,
+    ownership: { instance: await workspace.instance(), owner: "declared" },
+    uid: newUid(),
+    registry: registryForNodes(desired, options),
+    record: { ...(docker ? { dockerHost: docker.address } : {}), ...(apiServerPort ? { apiServerPort } : {}) },
+    failuresDir: workspace.failuresDir,
+    onPhase: (phase, ms) => ms >= 100 && output.err(`cluster ${name}: ${phase} ${seconds(ms)}`),
+    onProgress: () => {},
+    signal: options.signal,
+  });
+}
+
+function registryForNodes(desired: Cluster, options: ApplyClusterOptions): RegistryForNodes | undefined {
+  if (!desired.spec.registry || !options.registry) return undefined;
+  return { name: desired.spec.registry, ready: options.registry, mirrors: [] };
+}
+
+async function checkCpus(workspace: Workspace, desired: Cluster): Promise<void> {
+  const wanted = desired.spec.minCPUs ?? 0;
+  if (wanted === 0 || desired.spec.provider !== "kind") return;
+  const { NCPU } = await (await workspace.docker()).client.info();
+  if (NCPU < wanted) {
+    throw new SeatrialError("refused", `cluster ${desired.metadata.name} asks for ${wanted} CPUs, and its Docker host has ${NCPU}`, { hint: "lower minCPUs, or give the host more" });
+  }
+}
+
+/** A cluster that stays: its kubeconfig is there, its API answers, what can be changed in place is as asked for. */
+async function keepCluster(workspace: Workspace, desired: Cluster, record: ClusterRecord, observed: ObservedCluster, mustStart: boolean, options: ApplyClusterOptions, hasChanged = false): Promise<void> {
+  const { records } = workspace;
+  const provider = await workspace.provider(record.provider);
+  const target = records.targetOf(record);
+  const kubeconfig = records.kubeconfigOf(record.name);
+  const known = await records.read(record.name);
+  const isNew = known?.uid !== record.uid || known.phase !== "Ready" || hasChanged;
+  if (mustStart) await provider.start(target, options.signal);
+  if (isNew) await records.write({ ...record, phase: "Ready", resource: desired });
+  if (mustStart || !existsSync(kubeconfig)) await provider.writeKubeconfig(target, kubeconfig, options.signal);
+  const registry = registryForNodes(desired, options);
+  if (provider.configure && (hasChanged || isNew) && (registry || desired.spec.registryAuths)) await provider.configure(target, desired, registry, options.signal);
+  await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
+  if (mustStart) await waitUntilReady(provider, target, provider.expectations(desired), client, { signal: options.signal });
+  else await expectAnswer(client, record.name, observed);
+}
+
+/** One question. Silence is an error, and nothing is done about it. */
+async function expectAnswer(client: KubeClient, name: string, observed: ObservedCluster): Promise<void> {
+  try {
+    await client.text("/readyz", AbortSignal.timeout(limits.apiRequestMs));
+  } catch (error) {
+    throw new SeatrialError("unreachable", `cluster ${name} is ${observed.state}, and its API at ${client.config.server} does not answer; it was not touched`, {
+      hint: "look at its containers or processes (seatrial get cluster); apply --recreate makes a new one only if the document differs, seatrial delete cluster deletes it",
+      cause: error,
+      retryable: true,
+    });
+  }
+}
+
+/** A record for a cluster that has none here: adopted, or its record was lost. */
+function recordFor(observed: ObservedCluster, resource: Cluster, instance: string): ClusterRecord {
+  const made = recordOf({ ...resource, spec: { ...resource.spec, provider: observed.provider } }, { instance, owner: "declared" }, observed.uid ?? observed.parts[0] ?? "", observed.createdAt);
+  return { ...made, phase: "Ready" };
+}
+
+/** Deletes a cluster by name. @returns false when there is none. */
+export async function deleteCluster(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
+  using _lock = await workspace.records.lock(name, signal);
+  const record = await workspace.records.read(name);
+  const observed = await findAnywhere(workspace, name, record);
+  if (!record && !observed) return false;
+  const instance = await workspace.instance();
+  if (!record && observed && observed.ownership?.instance !== instance) {
+    throw new SeatrialError("refused", `cluster ${name} was made by ${observed.ownership ? "another installation of Seatrial" : "kind or another tool"}; it was not touched`, {
+      hint: `kind delete cluster --name ${name} deletes it; apply --adopt takes it over`,
+    });
+  }
+  const kubeconfig = workspace.records.kubeconfigOf(name);
+  const known = record ?? recordFor(observed!, observed!.resource!, instance);
+  if (existsSync(kubeconfig)) await unmergeKubeconfig(contextNameOf(known.resource), kubeconfig, userKubeconfigPath(workspace.environment), signal);
+  await deleteParts(workspace, known, signal);
+  return true;
+}
+
+async function findAnywhere(workspace: Workspace, name: string, record: ClusterRecord | undefined): Promise<ObservedCluster | undefined> {
+  if (record) return undefined; // The record says all that deleting needs, also where its parts are.
+  const docker = await (await workspace.provider("kind")).list();
+  return docker.find((cluster) => cluster.name === name);
+}
+

@@ -1,0 +1,33 @@
+/** Declared registries: made, started, left alone. One call at a time for each name. */
+import { join } from "node:path";
+import { newUid } from "../../clusters/boot.ts";
+import { lock } from "../../process/lock.ts";
+import type { EnsureResult } from "../../registries/registries.ts";
+import type { Registry } from "../../resources/registry.ts";
+import type { Workspace } from "../../server/start.ts";
+
+export async function applyRegistry(workspace: Workspace, desired: Registry, options: { mayAdopt: boolean; signal?: AbortSignal | undefined }): Promise<EnsureResult> {
+  const { registries } = await workspace.docker();
+  using _lock = await lockRegistry(workspace, desired.metadata.name, options.signal);
+  return await registries.ensure(desired, {
+    ownership: { instance: await workspace.instance(), owner: "declared" },
+    uid: newUid(),
+    isDurable: true,
+    mayAdopt: options.mayAdopt,
+    onProgress: (line) => workspace.output.err(line),
+    signal: options.signal,
+  });
+}
+
+/** @returns false when there is none. */
+export async function deleteRegistry(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
+  const { registries } = await workspace.docker();
+  using _lock = await lockRegistry(workspace, name, signal);
+  if (!(await registries.find(name, signal))) return false;
+  await registries.delete(name, signal);
+  return true;
+}
+
+async function lockRegistry(workspace: Workspace, name: string, signal: AbortSignal | undefined) {
+  return await lock(join(workspace.environment.dataDir, "registries", `${name}.lock`), `registry ${name}`, signal);
+}
