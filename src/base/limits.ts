@@ -45,4 +45,25 @@ export const limits = {
   sshAliveMs: 15_000,
   /** Connections through one forwarded port at a time: a push of a large image opens hundreds, a loop that leaks more. */
   tunnelConnections: 2_000,
+  /** A look at a machine (`doctor`) waits no longer for any of its parts; what has not answered by then is a finding. */
+  doctorCheckMs: 5_000,
+  /** Whether a download site can be reached: asked only for what is absent; a silent firewall costs this once. */
+  doctorSiteMs: 2_000,
+  /** kind's own figures for several nodes on one host; below them pods die of "too many open files". */
+  inotifyInstances: 512,
+  inotifyWatches: 524_288,
+  /** As many subnets as the making of one network tries in a row: with fewer free ones it may meet none. */
+  freeSubnetsLow: 64,
+  /** Docker's disk: a node copies 1.3 GB of its image for itself, so 2 GB boot one; a node image and a few clusters take 10. */
+  dockerDiskLeastBytes: 2 * 1024 ** 3,
+  dockerDiskLowBytes: 10 * 1024 ** 3,
+  /** The data folder: etcd writes its log ahead in pieces of 64 MB, two of them at once; the logs of failed boots are more. */
+  dataDiskLeastBytes: 256 * 1024 ** 2,
+  dataDiskLowBytes: 1024 ** 3,
+  /** The cache: all programs of one Kubernetes version take 0.6 GB; building them 14 GB in Go's own caches beside it. */
+  cacheDiskLowBytes: 1024 ** 3,
+  cacheDiskBuildBytes: 16 * 1024 ** 3,
+  /** Memory of one cluster at rest, as measured: a kind node; etcd with kube-apiserver. */
+  kindClusterBytes: 400 * 1024 ** 2,
+  bareClusterBytes: 320 * 1024 ** 2,
 } as const;

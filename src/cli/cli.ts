@@ -10,6 +10,7 @@ import { registerDelete } from "./commands/delete.ts";
 import { registerGet } from "./commands/get.ts";
 import { registerLoad } from "./commands/load.ts";
 import { registerReap } from "./commands/reap.ts";
+import { registerTunnel } from "./commands/tunnel.ts";
 import { registerWith } from "./commands/with.ts";
 import { listenForSignals } from "./signals.ts";
 import type { SignalSource } from "../runner/with.ts";
@@ -68,6 +69,7 @@ function commandTree(context: CommandContext, name: string): Command {
   registerGet(program, context);
   registerDelete(program, context);
   registerLoad(program, context);
+  registerTunnel(program, context);
   registerReap(program, context);
   return program;
 }

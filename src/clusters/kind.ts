@@ -75,9 +75,21 @@ export class KindProvider implements ClusterProvider {
   async #makeReachable(kubeconfig: string): Promise<void> {
     if (this.#options.host.isLocal) return;
     const text = await readFile(kubeconfig, "utf8");
-    const port = Number(/server: https:\/\/[^\s]+:(\d+)/.exec(text)?.[1]);
-    const { localPort } = await this.#options.host.forward(port);
+    const { localPort } = await this.#options.host.forward(portIn(text));
     await writeFileWhole(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${localPort}`));
+  }
+
+  async reach(target: Target, kubeconfig: string, signal?: AbortSignal): Promise<void> {
+    if (this.#options.host.isLocal) return;
+    const node = (await this.#nodes(target.name, target.uid, signal)).find(isControlPlane);
+    const published = node?.Ports.find(({ PrivatePort, PublicPort }) => PrivatePort === 6443 && PublicPort !== undefined)?.PublicPort;
+    if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on its Docker host: its container does not run`);
+    try {
+      await this.#options.host.forward(published, { localPort: portIn(await readFile(kubeconfig, "utf8")) });
+    } catch (error) {
+      // Another command of ours, such as `seatrial tunnel`, leads there already; whoever asks the API next will see.
+      if (!(error instanceof SeatrialError && error.code === "conflict")) throw error;
+    }
   }
 
   /** The image of this cluster's nodes. kind configs may name images by node; those are labelled by the network alone. */
@@ -119,12 +131,12 @@ export class KindProvider implements ClusterProvider {
   /** Puts the registry on the network and its names into every node, as soon as the nodes' containers are there. */
   async #wireWhenUp(request: CreateRequest, networkId: string): Promise<void> {
     const registry = request.registry!;
-    const { containerId, hostPort } = await registry.ready;
+    const { containerId, hostPort, clientPort } = await registry.ready;
     await this.#join(networkId, containerId, registry.name, request.signal);
     await wireRegistry(this.#docker, () => this.#nodes(request.cluster.metadata.name, request.uid), {
       nodes: nodeCountOf(request.cluster),
       name: registry.name,
-      hostPort,
+      ports: [hostPort, ...(clientPort ? [clientPort] : [])],
       mirrors: registry.mirrors,
       auths: request.cluster.spec.registryAuths ?? [],
       variables: this.#options.environment.variables,
@@ -148,7 +160,7 @@ export class KindProvider implements ClusterProvider {
     await wireRegistry(this.#docker, async () => nodes, {
       nodes: nodes.length,
       name: registry?.name ?? "",
-      hostPort: running?.hostPort ?? 0,
+      ports: running ? [running.hostPort] : [],
       mirrors: [],
       auths: cluster.spec.registryAuths ?? [],
       variables: this.#options.environment.variables,
@@ -293,6 +305,10 @@ function nodeImageName(name: string, uid: string): string {
 
 function nodeCountOf({ spec }: Cluster): number {
   return spec.kind?.config?.nodes?.length || (spec.nodes ?? 1);
+}
+
+function portIn(kubeconfig: string): number {
+  return Number(/server: https:\/\/[^\s]+:(\d+)/.exec(kubeconfig)?.[1]);
 }
 
 function minorOf(version: string): string {

@@ -52,6 +52,12 @@ export interface ClusterProvider {
   /** Writes the kubeconfig anew from what the cluster itself knows. */
   writeKubeconfig(target: Target, path: string, signal?: AbortSignal): Promise<void>;
 
+  /**
+   * Makes the address in a kubeconfig that `create` or `writeKubeconfig` wrote lead to the API for as long as this process
+   * lives. Absent where it always does.
+   */
+  reach?(target: Target, kubeconfig: string, signal?: AbortSignal): Promise<void>;
+
   /** The provider's own logs (nodes, journal, processes) into the folder. Collects what it can; never throws for a part. */
   collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void>;
 
@@ -89,7 +95,7 @@ export interface CreateRequest {
 export interface RegistryForNodes {
   /** Name of its container, and its alias on the cluster's network. */
   name: string;
-  ready: Promise<{ containerId: string; hostPort: number }>;
+  ready: Promise<{ containerId: string; hostPort: number; clientPort?: number | undefined }>;
   /** Registries of images that are put in by their own name: their pulls ask this registry first. */
   mirrors: readonly string[];
 }

@@ -18,7 +18,8 @@ export interface Wiring {
   /** Number of nodes to wait for. */
   nodes: number;
   name: string;
-  hostPort: number;
+  /** Ports of localhost by which clients name it: the Docker host's, and the forwarded one where that is another machine. */
+  ports: readonly number[];
   /** Hosts whose images are asked of this registry first. */
   mirrors: readonly string[];
   auths: readonly RegistryAuth[];
@@ -49,12 +50,14 @@ export async function wireRegistry(docker: DockerClient, nodes: () => Promise<Co
 }
 
 /** One `hosts.toml` for each name that an image may have (containerd's registry host namespaces). */
-export function hostsFiles(wiring: Pick<Wiring, "name" | "hostPort" | "mirrors" | "auths" | "variables">): { host: string; text: string }[] {
+export function hostsFiles(wiring: Pick<Wiring, "name" | "ports" | "mirrors" | "auths" | "variables">): { host: string; text: string }[] {
   const ours = `[host."http://${wiring.name}:${registryPort}"]\n  capabilities = ["pull", "resolve"]\n`;
   const files = new Map<string, string>();
-  if (wiring.hostPort > 0) {
-    files.set(`localhost:${wiring.hostPort}`, ours);
-    files.set(`127.0.0.1:${wiring.hostPort}`, ours);
+  for (const port of wiring.ports) {
+    files.set(`localhost:${port}`, ours);
+    files.set(`127.0.0.1:${port}`, ours);
+  }
+  if (wiring.ports.length > 0) {
     files.set(`${wiring.name}:${registryPort}`, ours);
     for (const mirror of wiring.mirrors) files.set(mirror, `server = "https://${mirror === "docker.io" ? "registry-1.docker.io" : mirror}"\n\n${ours}`);
   }

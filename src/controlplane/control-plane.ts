@@ -19,7 +19,7 @@ import { startDaemon, stopDaemon } from "../process/daemon.ts";
 import { lifeOf } from "../process/identity.ts";
 import { type MarkedProcess, processesMarked } from "../process/marked.ts";
 import { kwokConfig } from "./kwok.ts";
-import { type ControlPlaneUser, writePki } from "./pki.ts";
+import type { ControlPlaneUser } from "./pki.ts";
 
 export type Component = "controller-manager" | "scheduler" | "kwok";
 
@@ -58,6 +58,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<{
   const { directory } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if (!existsSync(join(directory, "pki", "admin.key"))) {
+    // Loaded when it is needed: the library costs as much time as all the rest of a command that changes nothing.
+    const { writePki } = await import("./pki.ts");
     await writePki(join(directory, "pki"), {
       dnsNames: ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", `kubernetes.default.svc.${options.clusterDomain}`],
       addresses: ["127.0.0.1", firstAddress(options.serviceSubnet)],

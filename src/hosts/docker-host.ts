@@ -4,10 +4,8 @@
  */
 import type { Duplex } from "node:stream";
 import type { Environment } from "../base/environment.ts";
-import type { DockerEndpoint, TlsFiles } from "../docker/endpoint.ts";
-
-/** What src/docker/client.ts connects to. */
-export type DockerConnection = { socketPath: string } | { host: string; port: number; tls?: TlsFiles | undefined };
+import type { DockerConnection } from "../docker/client.ts";
+import type { DockerEndpoint } from "../docker/endpoint.ts";
 
 export interface OpenOptions {
   environment: Environment;

@@ -4,7 +4,7 @@
  * Nothing secret may be in `args`: they are visible to every user of the machine and are shown in errors. Secrets go by
  * `input`, by environment or by file.
  */
-import { execa, type Options } from "execa";
+import type { Options } from "execa";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
@@ -63,6 +63,7 @@ export async function run(command: string, args: readonly string[], options: Run
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
   };
+  const { execa } = await import("execa"); // Loaded when it is needed: many commands run no program.
   const child = execa(command, [...args], settings);
   if (options.onLine) void eachLine(child.iterable({ from: "all" as never }), options.onLine);
   const result = await child;

@@ -190,7 +190,7 @@ class ThrowawayRun {
           onProgress: () => {},
           signal: both,
         }),
-        registry ? registry.ready.then(async ({ hostPort }) => await this.#useRegistry(hostPort, both)) : Promise.resolve(),
+        registry ? registry.ready.then(async ({ hostPort, clientPort }) => await this.#useRegistry(hostPort, clientPort ?? hostPort, both)) : Promise.resolve(),
       ];
     });
     this.#record = booted.record;
@@ -200,25 +200,26 @@ class ThrowawayRun {
 
   #bootRegistry(mirrors: string[], signal: AbortSignal): RegistryForNodes {
     const name = registryNameOf(this.#name);
-    const ready = this.#workspace.docker().then(async ({ registries }) => {
+    const ready = this.#workspace.docker().then(async ({ registries, host }) => {
       const registry: Registry = { apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec: { ...this.#options.registry?.spec, port: 0 } };
-      return await registries.ensure(registry, {
+      const made = await registries.ensure(registry, {
         ownership: this.#ownership,
         uid: this.#uid,
         isDurable: false,
         onProgress: (line) => this.#workspace.output.err(line),
         signal,
       });
+      const { localPort } = await host.forward(made.hostPort);
+      return { ...made, clientPort: localPort };
     });
     ready.catch(() => {}); // Whoever uses it sees the error.
     return { name: registryAlias, ready, mirrors };
   }
 
-  async #useRegistry(hostPort: number, signal: AbortSignal): Promise<void> {
-    const { host, client } = await this.#workspace.docker();
-    const { localPort } = await host.forward(hostPort);
-    await waitForRegistry(localPort, signal);
-    this.#registry = { address: `localhost:${localPort}`, inCluster: `${registryAlias}:${registryPort}` };
+  async #useRegistry(hostPort: number, clientPort: number, signal: AbortSignal): Promise<void> {
+    const { client } = await this.#workspace.docker();
+    await waitForRegistry(clientPort, signal);
+    this.#registry = { address: `localhost:${clientPort}`, inCluster: `${registryAlias}:${registryPort}` };
     await putImages(client, this.#options.images, hostPort, signal);
   }
 

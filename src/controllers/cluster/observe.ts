@@ -42,7 +42,9 @@ async function describe(workspace: Workspace, observed: ObservedCluster, records
     observed.resource ?? { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: observed.name }, spec: { provider: observed.provider } };
   const kubeconfig = workspace.records.kubeconfigOf(observed.name);
   const context = contextNameOf({ ...resource, metadata: { ...resource.metadata, name: observed.name } });
-  const asked = observed.state === "running" && record && existsSync(kubeconfig) ? await ask(kubeconfig, signal) : {};
+  const provider = await workspace.provider(observed.provider);
+  const isAsked = observed.state === "running" && record && existsSync(kubeconfig);
+  const asked = isAsked ? await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal) : {};
   const owner = record?.owner ?? (observed.ownership ? "another installation" : "not Seatrial");
   const status: ClusterStatus = {
     phase: phaseOf(observed, record, asked.error),
@@ -77,12 +79,13 @@ interface Asked {
   error?: string;
 }
 
-async function ask(kubeconfig: string, signal: AbortSignal | undefined): Promise<Asked> {
+async function ask(kubeconfig: string, reach: () => Promise<void>, signal: AbortSignal | undefined): Promise<Asked> {
   const timeout = AbortSignal.timeout(askMs);
   const both = signal ? AbortSignal.any([signal, timeout]) : timeout;
   const config = parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig);
   await using client = new KubeClient(config);
   try {
+    await reach();
     const [version, hosting, nodes] = await Promise.all([
       client.get<{ gitVersion: string }>("/version", both),
       client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/local-registry-hosting", both),

@@ -47,7 +47,7 @@ async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, obse
   const name = desired.metadata.name;
   switch (plan.action) {
     case "refuse":
-      throw new SeatrialError(plan.code, [plan.message, ...(plan.differences ? [formatDiff(plan.differences)] : [])].join("\n"), { hint: plan.hint });
+      throw new SeatrialError(plan.code, [plan.message, ...formatDiff(plan.differences ?? [])].join("\n"), { hint: plan.hint });
     case "create":
       if (plan.deletesFirst && record) {
         output.err(`cluster ${name}: made anew, for ${plan.deletesFirst.why}`);
@@ -56,7 +56,7 @@ async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, obse
       await bootDeclared(workspace, desired, options, record?.apiServerPort);
       return "created";
     case "recreate":
-      output.err(`cluster ${name}: deleted and made anew, for it is not as asked for:\n${formatDiff(plan.differences)}`);
+      output.err(`cluster ${name}: deleted and made anew, for it is not as asked for:\n${formatDiff(plan.differences).join("\n")}`);
       await deleteParts(workspace, record ?? recordFor(observed!, desired, await workspace.instance()), options.signal);
       await bootDeclared(workspace, desired, options, desired.spec.provider === record?.provider ? record.apiServerPort : undefined);
       return "recreated";
@@ -133,6 +133,7 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
   if (mustStart || !existsSync(kubeconfig)) await provider.writeKubeconfig(target, kubeconfig, options.signal);
   const registry = registryForNodes(desired, options);
   if (provider.configure && (hasChanged || isNew) && (registry || desired.spec.registryAuths)) await provider.configure(target, desired, registry, options.signal);
+  await provider.reach?.(target, kubeconfig, options.signal);
   await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
   if (mustStart) await waitUntilReady(provider, target, provider.expectations(desired), client, { signal: options.signal });
   else await expectAnswer(client, record.name, observed);

@@ -1,5 +1,6 @@
 /** Declared registries: made, started, left alone. One call at a time for each name. */
 import { join } from "node:path";
+import { SeatrialError } from "../../base/errors.ts";
 import { newUid } from "../../clusters/boot.ts";
 import { lock } from "../../process/lock.ts";
 import type { EnsureResult } from "../../registries/registries.ts";
@@ -30,4 +31,20 @@ export async function deleteRegistry(workspace: Workspace, name: string, signal?
 
 async function lockRegistry(workspace: Workspace, name: string, signal: AbortSignal | undefined) {
   return await lock(join(workspace.environment.dataDir, "registries", `${name}.lock`), `registry ${name}`, signal);
+}
+
+/** Leads a local port to each registry of a remote Docker host: the same number where it is free, for images are named by it. */
+export async function registriesReach(workspace: Workspace, signal?: AbortSignal): Promise<{ name: string; localPort: number }[]> {
+  const { registries, host } = await workspace.docker();
+  const reached: { name: string; localPort: number }[] = [];
+  for (const { metadata, status } of await registries.list(signal)) {
+    const port = status?.hostPort;
+    if (!port) continue;
+    const forward = await host.forward(port, { localPort: port }).catch(async (error: unknown) => {
+      if (error instanceof SeatrialError && error.code === "conflict") return await host.forward(port);
+      throw error;
+    });
+    reached.push({ name: metadata.name, localPort: forward.localPort });
+  }
+  return reached;
 }

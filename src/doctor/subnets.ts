@@ -1,0 +1,88 @@
+/**
+ * Judges the addresses of networks: each kind cluster gets a subnet of its own from 10.213.0.0/16, so that Docker's address
+ * pools, which end after about 30 networks, do not matter. Pure.
+ */
+import { limits } from "../base/limits.ts";
+import type { Check, Seen } from "./check.ts";
+
+/** What src/clusters/networks.ts takes its subnets from; a test holds the two together. */
+const pool = { text: "10.213.0.0/16", first: 0x0a_d5_00_00, subnets: 1024, size: 64 };
+
+export interface SeenNetwork {
+  name: string;
+  /** IPv4 and IPv6, as `10.213.0.0/26`. */
+  subnets: string[];
+}
+
+/** What this machine itself uses or leads elsewhere: an interface's own addresses, or a route. */
+export interface Way {
+  kind: "interface" | "route";
+  device: string;
+  cidr: string;
+}
+
+/** @param ways of the Docker host; undefined where they cannot be seen from here. */
+export function judgeSubnets(networks: Seen<SeenNetwork[]>, ways: readonly Way[] | undefined): Check {
+  const check = { name: "subnets", needed: ["kind"] } as const;
+  if ("trouble" in networks) return { ...check, state: "unknown", found: networks.trouble };
+  const dockers = rangesOf(networks.value.flatMap(({ subnets }) => subnets));
+  // A network's own bridge is an interface and a route as well, and no obstacle.
+  const others = (ways ?? []).flatMap((way) => rangesOf([way.cidr]).filter((range) => !dockers.some((own) => isSame(own, range))).map((range) => ({ ...way, ...range })));
+  const taken = [...dockers, ...others.filter(({ kind }) => kind === "interface")];
+  const subnets = Array.from({ length: pool.subnets }, (_, i) => ({ first: pool.first + i * pool.size, last: pool.first + (i + 1) * pool.size - 1 }));
+  const free = subnets.filter((subnet) => !taken.some((range) => overlap(range, subnet))).length;
+  const whole = { first: pool.first, last: pool.first + pool.subnets * pool.size - 1 };
+  const crossing = others.filter((way) => overlap(way, whole));
+  const count = networks.value.length;
+  const found = [
+    `${count} network${count === 1 ? "" : "s"}; ${free.toLocaleString("en")} of our ${pool.subnets.toLocaleString("en")} subnets in ${pool.text} are free`,
+    ...crossing.map(({ kind, device, cidr }) =>
+      kind === "interface" ? `${device} of this machine uses ${cidr}` : `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`,
+    ),
+    ...(ways === undefined ? ["the Docker host's own routes cannot be seen from here"] : []),
+  ].join("; ");
+  const cleanUp = "seatrial reap\ndocker network prune   # removes networks that nothing uses";
+  if (free === 0) return { ...check, state: "missing", found, fix: crossing.length > 0 ? lookAtRoutes : cleanUp };
+  if (free < limits.freeSubnetsLow) return { ...check, state: "warning", found, fix: crossing.some(({ kind }) => kind === "interface") ? lookAtRoutes : cleanUp };
+  if (crossing.length > 0) return { ...check, state: "warning", found, fix: lookAtRoutes };
+  return { ...check, state: "ok", found };
+}
+
+const lookAtRoutes = `ip -4 address; ip -4 route   # who uses addresses of ${pool.text}; a VPN is the usual one: disconnect it, or narrow its routes`;
+
+/** The routes of /proc/net/route but for the default one: hexadecimal numbers, least significant byte first. */
+export function routesIn(text: string): Way[] {
+  return text.split("\n").slice(1).flatMap((line) => {
+    const [device = "", destination, , , , , , mask] = line.trim().split(/\s+/);
+    if (!destination || !mask || /^0+$/.test(mask)) return [];
+    const octets = (hex: string) => [...Buffer.from(hex, "hex")].reverse();
+    const prefix = octets(mask).reduce((bits, octet) => bits + octet.toString(2).replaceAll("0", "").length, 0);
+    return [{ kind: "route", device, cidr: `${octets(destination).join(".")}/${prefix}` }];
+  });
+}
+
+interface Range {
+  first: number;
+  last: number;
+}
+
+/** The IPv4 ranges among them. */
+function rangesOf(cidrs: readonly string[]): Range[] {
+  return cidrs.flatMap((cidr) => {
+    const found = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(cidr);
+    if (!found) return [];
+    const [a = 0, b = 0, c = 0, d = 0, prefix = 32] = found.slice(1).map(Number);
+    const size = 2 ** (32 - prefix);
+    const address = ((a * 256 + b) * 256 + c) * 256 + d;
+    const first = Math.floor(address / size) * size;
+    return [{ first, last: first + size - 1 }];
+  });
+}
+
+function overlap(one: Range, other: Range): boolean {
+  return one.first <= other.last && other.first <= one.last;
+}
+
+function isSame(one: Range, other: Range): boolean {
+  return one.first === other.first && one.last === other.last;
+}
