@@ -4,9 +4,12 @@ import { Command, CommanderError } from "commander";
 import type { Environment } from "../base/environment.ts";
 import { exitCodeOf, SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
-import { Workspace } from "../server/start.ts";
+import type { Workspace } from "../controllers/workspace.ts";
+import { CommandWorkspace } from "../server/start.ts";
+import { registerAbout } from "./commands/about.ts";
 import { registerApply, registerCreate } from "./commands/apply.ts";
 import { registerDelete } from "./commands/delete.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerGet } from "./commands/get.ts";
 import { registerLoad } from "./commands/load.ts";
 import { registerReap } from "./commands/reap.ts";
@@ -38,7 +41,7 @@ export interface CommandContext {
 export async function runCli(options: CliOptions): Promise<number> {
   const { environment, output } = options;
   using signals = listenForSignals();
-  await using workspace = new Workspace(environment, output, signals.signal);
+  await using workspace = new CommandWorkspace(environment, output, signals.signal);
   const context: CommandContext = { workspace, environment, output, signals, isCtlptl: options.calledAs === "ctlptl", exitCode: 0 };
   const program = commandTree(context, options.calledAs);
   try {
@@ -71,6 +74,8 @@ function commandTree(context: CommandContext, name: string): Command {
   registerLoad(program, context);
   registerTunnel(program, context);
   registerReap(program, context);
+  registerDoctor(program, context);
+  registerAbout(program, context);
   return program;
 }
 

@@ -52,7 +52,9 @@ export class BareProvider implements ClusterProvider {
     const running = controlPlaneProcesses(target.uid).map(({ program }) => basename(program));
     const wanted = ["etcd", "kube-apiserver"];
     const ended = wanted.find((program) => !running.includes(program));
-    return ended ? `${ended} has ended; its log is ${join(controlPlaneDirectory(target.directory), `${ended}.log`)}` : undefined;
+    if (!ended) return undefined;
+    const log = await readFile(join(controlPlaneDirectory(target.directory), `${ended}.log`), "utf8").catch(() => "");
+    return `${ended} has ended; its last words: ${log.trimEnd().split("\n").at(-1) || "none"}`;
   }
 
   /** The folders of this installation are the list: processes without a folder are found by their mark when it is reaped. */

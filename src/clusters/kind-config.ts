@@ -10,9 +10,10 @@ type KindNode = NonNullable<KindConfig["nodes"]>[number];
 export const certsDirectory = "/etc/containerd/certs.d";
 
 /**
+ * @param images the image with our labels for each image that a node names, and under "" for nodes that name none.
  * @param apiServerPort a port on the Docker host that was chosen before; without one, the daemon chooses at each start.
  */
-export function kindConfigOf(cluster: Cluster, apiServerPort: number | undefined): KindConfig {
+export function kindConfigOf(cluster: Cluster, images: ReadonlyMap<string, string>, apiServerPort: number | undefined): KindConfig {
   const { spec, metadata } = cluster;
   const native = spec.kind?.config ?? {};
   const count = spec.nodes ?? 1;
@@ -31,8 +32,7 @@ export function kindConfigOf(cluster: Cluster, apiServerPort: number | undefined
     kind: "Cluster",
     apiVersion: "kind.x-k8s.io/v1alpha4",
     name: metadata.name,
-    // An image in a node entry would win over the one that carries our labels.
-    nodes: nodes.map((node) => withoutImage(node)),
+    nodes: nodes.map((node) => ({ ...node, image: images.get(node.image ?? "") ?? node.image })),
     networking,
     ...(Object.keys(featureGates).length > 0 ? { featureGates } : {}),
     ...(patches.length > 0 ? { kubeadmConfigPatches: patches } : {}),
@@ -44,11 +44,6 @@ export function kindConfigOf(cluster: Cluster, apiServerPort: number | undefined
 function needsCertsPatch(version: string | undefined): boolean {
   const minor = Number(/^v1\.(\d+)/.exec(version ?? "")?.[1] ?? Infinity);
   return minor < 32;
-}
-
-function withoutImage(node: KindNode): KindNode {
-  const { image: _image, ...rest } = node;
-  return rest;
 }
 
 function domainPatches(domain: string): string[] {

@@ -11,7 +11,7 @@ import type { Environment } from "../base/environment.ts";
 import { messageOf, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
-import { type ContainerSummary, type DockerClient, isConflict } from "../docker/client.ts";
+import { type ContainerSummary, type DockerClient, isConflict, type Labels } from "../docker/client.ts";
 import { freePort, probePort } from "../docker/ports.ts";
 import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { CommandFailedError, run } from "../process/run.ts";
@@ -57,15 +57,14 @@ export class KindProvider implements ClusterProvider {
     const { cluster, uid, ownership, signal } = request;
     const name = cluster.metadata.name;
     const ours = { ...ownershipLabels(ownership), [labels.cluster]: name, [labels.uid]: uid };
-    const config = kindConfigOf(cluster, request.apiServerPort);
-    const hasIpv6 = ["ipv6", "dual"].includes(config.networking?.ipFamily ?? "ipv4");
-    const [kind, image, networkId] = await together(signal, (all) => [
+    const hasIpv6 = ["ipv6", "dual"].includes(cluster.spec.kind?.config?.networking?.ipFamily ?? "ipv4");
+    const [kind, images, networkId] = await together(signal, (all) => [
       this.#options.programs.find({ name: "kind" }, all),
-      this.#prepareImage({ ...request, signal: all }, { ...ours, [labels.resource]: JSON.stringify(cluster) }),
+      this.#prepareImages({ ...request, signal: all }, { ...ours, [labels.resource]: JSON.stringify(withoutCredentials(cluster)) }),
       createNetwork(this.#docker, networkName(name, uid), { labels: ours, seed: parseInt(uid.slice(0, 6), 16), hasIpv6, signal: all }),
     ]);
     await together(signal, (both) => [
-      this.#runKind(kind.path, { ...request, signal: both }, image, stringify(config)),
+      this.#runKind(kind.path, { ...request, signal: both }, stringify(kindConfigOf(cluster, images, request.apiServerPort))),
       request.registry ? this.#wireWhenUp({ ...request, signal: both }, networkId) : Promise.resolve(),
     ]);
     await this.#makeReachable(request.kubeconfig);
@@ -79,35 +78,47 @@ export class KindProvider implements ClusterProvider {
     await writeFileWhole(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${localPort}`));
   }
 
+  /** Where the API is published: by the load balancer where there are several control planes. */
+  async #publishedApi(target: Target, signal: AbortSignal | undefined): Promise<{ HostIp: string; HostPort: string } | undefined> {
+    const nodes = await this.#nodes(target.name, target.uid, signal);
+    const front = nodes.find(({ Labels }) => Labels[kindLabels.role] === "external-load-balancer") ?? nodes.find(isControlPlane);
+    return front && (await this.#docker.container(front.Id, signal))?.NetworkSettings.Ports["6443/tcp"]?.[0];
+  }
+
   async reach(target: Target, kubeconfig: string, signal?: AbortSignal): Promise<void> {
     if (this.#options.host.isLocal) return;
-    const node = (await this.#nodes(target.name, target.uid, signal)).find(isControlPlane);
-    const published = node?.Ports.find(({ PrivatePort, PublicPort }) => PrivatePort === 6443 && PublicPort !== undefined)?.PublicPort;
+    const published = await this.#publishedApi(target, signal);
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on its Docker host: its container does not run`);
     try {
-      await this.#options.host.forward(published, { localPort: portIn(await readFile(kubeconfig, "utf8")) });
+      await this.#options.host.forward(Number(published.HostPort), { localPort: portIn(await readFile(kubeconfig, "utf8")) });
     } catch (error) {
       // Another command of ours, such as `seatrial tunnel`, leads there already; whoever asks the API next will see.
       if (!(error instanceof SeatrialError && error.code === "conflict")) throw error;
     }
   }
 
-  /** The image of this cluster's nodes. kind configs may name images by node; those are labelled by the network alone. */
-  async #prepareImage(request: CreateRequest, all: Record<string, string>): Promise<string> {
+  /** Labelled images for this cluster's nodes: by the name that the user gave, or under "" for nodes without one. */
+  async #prepareImages(request: CreateRequest, all: Labels): Promise<Map<string, string>> {
     const { cluster, uid, onProgress, signal } = request;
-    const named = cluster.spec.kind?.config?.nodes?.find(({ image }) => image)?.image;
-    const base = named
-      ? await ensureNodeImage(this.#docker, named, onProgress, signal)
-      : await findNodeImage(this.#docker, cluster.spec.kubernetesVersion ?? minorOf(defaultKubernetesVersion), onProgress, signal);
-    const tag = nodeImageName(cluster.metadata.name, uid);
-    await labelImage(this.#docker, base, tag, all, signal);
-    return tag;
+    const nodes = cluster.spec.kind?.config?.nodes ?? [];
+    const names = new Set(nodes.length > 0 ? nodes.map(({ image }) => image ?? "") : [""]);
+    const tags = await Promise.all(
+      [...names].map(async (name, i) => {
+        const base = name
+          ? await ensureNodeImage(this.#docker, name, onProgress, signal)
+          : await findNodeImage(this.#docker, cluster.spec.kubernetesVersion ?? minorOf(defaultKubernetesVersion), onProgress, signal);
+        const tag = `seatrial/node-${cluster.metadata.name}:${uid.slice(0, 8)}-${i}`;
+        await labelImage(this.#docker, base, tag, all, signal);
+        return [name, tag] as const;
+      }),
+    );
+    return new Map(tags);
   }
 
-  async #runKind(kind: string, request: CreateRequest, image: string, config: string): Promise<void> {
+  async #runKind(kind: string, request: CreateRequest, config: string): Promise<void> {
     const { variables } = this.#options.environment;
     const name = request.cluster.metadata.name;
-    const args = ["create", "cluster", "--name", name, "--image", image, "--config", "-", "--kubeconfig", request.kubeconfig, "--retain"];
+    const args = ["create", "cluster", "--name", name, "--config", "-", "--kubeconfig", request.kubeconfig, "--retain"];
     try {
       await run(kind, [...args, ...(request.cluster.spec.kind?.extraCreateArguments ?? [])], {
         env: {
@@ -177,7 +188,9 @@ export class KindProvider implements ClusterProvider {
   }
 
   expectations(cluster: Cluster): Expectations {
-    return { nodes: nodeCountOf(cluster), hasControllerManager: true, clusterDomain: cluster.spec.clusterDomain ?? "cluster.local" };
+    // Without a pod network no node becomes Ready before the user has put one in.
+    const hasNetwork = cluster.spec.kind?.config?.networking?.disableDefaultCNI !== true;
+    return { nodes: hasNetwork ? nodeCountOf(cluster) : 0, hasControllerManager: true, clusterDomain: cluster.spec.clusterDomain ?? "cluster.local" };
   }
 
   async trouble(target: Target): Promise<string | undefined> {
@@ -228,7 +241,7 @@ export class KindProvider implements ClusterProvider {
     if (!node) throw new SeatrialError("not-found", `cluster ${target.name} has no control-plane container`);
     const read = await this.#docker.exec(node.Id, ["cat", "/etc/kubernetes/admin.conf"], { signal });
     if (read.exitCode !== 0) throw new SeatrialError("command-failed", `could not read the kubeconfig of cluster ${target.name}: ${read.stderr.toString().trim()}`);
-    const published = (await this.#docker.container(node.Id, signal))?.NetworkSettings.Ports["6443/tcp"]?.[0];
+    const published = await this.#publishedApi(target, signal);
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, { hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs` });
     const context = `kind-${target.name}`;
     const text = read.stdout
@@ -280,10 +293,11 @@ export class KindProvider implements ClusterProvider {
   async delete(target: Target, signal?: AbortSignal): Promise<void> {
     const nodes = await this.#nodes(target.name, target.uid, signal);
     await Promise.all(nodes.map(({ Id }) => this.#docker.removeContainer(Id, signal)));
-    const networks = await this.#docker.networks(`${labels.uid}=${target.uid}`, signal);
+    const ours = `${labels.uid}=${target.uid}`;
+    const [networks, images] = await Promise.all([this.#docker.networks(ours, signal), this.#docker.images({ label: [ours] }, signal)]);
     await Promise.all([
       ...networks.map(({ Id }) => this.#docker.removeNetwork(Id, signal)),
-      this.#docker.removeImage(nodeImageName(target.name, target.uid), signal),
+      ...images.map(({ Id, RepoTags }) => this.#docker.removeImage(RepoTags?.[0] ?? Id, signal)),
     ]);
   }
 
@@ -299,8 +313,11 @@ export function networkName(name: string, uid: string): string {
   return `seatrial-${name}-${uid.slice(0, 8)}`;
 }
 
-function nodeImageName(name: string, uid: string): string {
-  return `seatrial/node-${name}:${uid.slice(0, 8)}`;
+/** Labels can be read by everybody who may use Docker. */
+function withoutCredentials(cluster: Cluster): Cluster {
+  const { registryAuths, ...spec } = cluster.spec;
+  if (!registryAuths) return cluster;
+  return { ...cluster, spec: { ...spec, registryAuths: registryAuths.map(({ host, endpoint }) => ({ host, endpoint })) } };
 }
 
 function nodeCountOf({ spec }: Cluster): number {

@@ -24,7 +24,6 @@ export interface SeenDocker {
   version: string;
   apiVersion: string;
   operatingSystem: string;
-  kernelVersion: string;
   /** `1` or `2`; daemons before 20.10 do not tell. */
   cgroupVersion: string | undefined;
   isRootless: boolean;

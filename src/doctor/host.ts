@@ -99,8 +99,8 @@ export function judgeMemory(here: Memory, docker: { place: Place; totalBytes: nu
   if (docker?.place === "here") {
     const kind = Math.floor(room / limits.kindClusterBytes);
     const found = `${said}: ${kind} kind or ${bare} bare clusters fit`;
-    const needed: readonly Provider[] = bare === 0 ? ["kind", "bare"] : ["kind"];
-    return [judgeFit({ name: "memory", needed: kind === 0 ? needed : ["kind", "bare"] }, kind, found)];
+    // Where a kind cluster does not fit any more, a bare one still may.
+    return [judgeFit({ name: "memory", needed: kind === 0 && bare > 0 ? ["kind"] : ["kind", "bare"] }, kind, found)];
   }
   const own = judgeFit({ name: "memory", needed: ["bare"] }, bare, `${said}: ${bare} bare clusters fit`);
   if (!docker) return [own];

@@ -26,29 +26,26 @@ export function judgeSubnets(networks: Seen<SeenNetwork[]>, ways: readonly Way[]
   const check = { name: "subnets", needed: ["kind"] } as const;
   if ("trouble" in networks) return { ...check, state: "unknown", found: networks.trouble };
   const dockers = rangesOf(networks.value.flatMap(({ subnets }) => subnets));
-  // A network's own bridge is an interface and a route as well, and no obstacle.
-  const others = (ways ?? []).flatMap((way) => rangesOf([way.cidr]).filter((range) => !dockers.some((own) => isSame(own, range))).map((range) => ({ ...way, ...range })));
-  const taken = [...dockers, ...others.filter(({ kind }) => kind === "interface")];
+  // A network's own bridge is an interface as well, and an interface's own network a route: each is told of once.
+  const interfaces = crossings(ways, "interface").filter((range) => !dockers.some((own) => isSame(own, range)));
+  const routes = crossings(ways, "route").filter((range) => ![...dockers, ...interfaces].some((own) => isSame(own, range)));
+  const taken = [...dockers, ...interfaces];
   const subnets = Array.from({ length: pool.subnets }, (_, i) => ({ first: pool.first + i * pool.size, last: pool.first + (i + 1) * pool.size - 1 }));
   const free = subnets.filter((subnet) => !taken.some((range) => overlap(range, subnet))).length;
-  const whole = { first: pool.first, last: pool.first + pool.subnets * pool.size - 1 };
-  const crossing = others.filter((way) => overlap(way, whole));
   const count = networks.value.length;
   const found = [
     `${count} network${count === 1 ? "" : "s"}; ${free.toLocaleString("en")} of our ${pool.subnets.toLocaleString("en")} subnets in ${pool.text} are free`,
-    ...crossing.map(({ kind, device, cidr }) =>
-      kind === "interface" ? `${device} of this machine uses ${cidr}` : `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`,
-    ),
+    ...interfaces.map(({ device, cidr }) => `${device} of this machine uses ${cidr}`),
+    ...routes.map(({ device, cidr }) => `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`),
     ...(ways === undefined ? ["the Docker host's own routes cannot be seen from here"] : []),
   ].join("; ");
+  const hasWays = interfaces.length + routes.length > 0;
+  if (free >= limits.freeSubnetsLow && !hasWays) return { ...check, state: "ok", found };
   const cleanUp = "seatrial reap\ndocker network prune   # removes networks that nothing uses";
-  if (free === 0) return { ...check, state: "missing", found, fix: crossing.length > 0 ? lookAtRoutes : cleanUp };
-  if (free < limits.freeSubnetsLow) return { ...check, state: "warning", found, fix: crossing.some(({ kind }) => kind === "interface") ? lookAtRoutes : cleanUp };
-  if (crossing.length > 0) return { ...check, state: "warning", found, fix: lookAtRoutes };
-  return { ...check, state: "ok", found };
+  return { ...check, state: free === 0 ? "missing" : "warning", found, fix: hasWays ? lookAtWays : cleanUp };
 }
 
-const lookAtRoutes = `ip -4 address; ip -4 route   # who uses addresses of ${pool.text}; a VPN is the usual one: disconnect it, or narrow its routes`;
+const lookAtWays = `ip -4 address; ip -4 route   # who uses addresses of ${pool.text}; a VPN is the usual one: disconnect it, or narrow its routes`;
 
 /** The routes of /proc/net/route but for the default one: hexadecimal numbers, least significant byte first. */
 export function routesIn(text: string): Way[] {
@@ -59,6 +56,13 @@ export function routesIn(text: string): Way[] {
     const prefix = octets(mask).reduce((bits, octet) => bits + octet.toString(2).replaceAll("0", "").length, 0);
     return [{ kind: "route", device, cidr: `${octets(destination).join(".")}/${prefix}` }];
   });
+}
+
+/** Those of one kind that meet our subnets. */
+function crossings(ways: readonly Way[] | undefined, kind: Way["kind"]): (Way & Range)[] {
+  const whole = { first: pool.first, last: pool.first + pool.subnets * pool.size - 1 };
+  const ranges = (ways ?? []).filter((way) => way.kind === kind).flatMap((way) => rangesOf([way.cidr]).map((range) => ({ ...way, ...range })));
+  return ranges.filter((range) => overlap(range, whole));
 }
 
 interface Range {

@@ -28,7 +28,7 @@ import { processesMarked } from "../process/marked.ts";
 import { waitForRegistry } from "../registries/registries.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
-import type { Workspace } from "../server/start.ts";
+import type { Workspace } from "../controllers/workspace.ts";
 import { putImages, registriesOf } from "./images.ts";
 import { type JunitCase, writeJunit } from "./junit.ts";
 
@@ -186,7 +186,7 @@ class ThrowawayRun {
           registry,
           record: { ...(docker ? { dockerHost: docker.address } : {}), ...(registry ? { registry: registryNameOf(this.#name) } : {}) },
           failuresDir: join(this.#artifacts, "failed-boots"),
-          onPhase: (phase, ms) => workspace.output.err(`seatrial: ${this.#name}: ${phase} ${seconds(ms)}`),
+          onPhase: (phase, ms) => ms >= 100 && workspace.output.err(`seatrial: ${this.#name}: ${phase} ${seconds(ms)}`),
           onProgress: () => {},
           signal: both,
         }),

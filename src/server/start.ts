@@ -2,34 +2,24 @@
  * The composition root: what a command works with, each part made when it is first asked for and closed at the end.
  */
 import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
-import { SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
 import { BareProvider } from "../clusters/bare.ts";
 import { BootThrottle } from "../clusters/boot-throttle.ts";
 import { KindProvider } from "../clusters/kind.ts";
 import type { ClusterProvider } from "../clusters/provider.ts";
 import { ClusterRecords, instanceId } from "../clusters/records.ts";
+import type { OpenDocker, Workspace } from "../controllers/workspace.ts";
 import { DockerClient } from "../docker/client.ts";
-import { type DockerEndpoint, formatEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
-import type { DockerHost } from "../hosts/docker-host.ts";
+import { formatEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
 import { openDockerHost } from "../hosts/open.ts";
 import { Programs } from "../programs/programs.ts";
 import { Registries } from "../registries/registries.ts";
 import type { Provider } from "../resources/cluster.ts";
 
-/** A Docker host that is open, with all that speaks to it. */
-export interface OpenDocker {
-  endpoint: DockerEndpoint;
-  /** As DOCKER_HOST has it: what a record keeps. */
-  address: string;
-  host: DockerHost;
-  client: DockerClient;
-  registries: Registries;
-}
-
-export class Workspace implements AsyncDisposable {
+export class CommandWorkspace implements Workspace, AsyncDisposable {
   readonly environment: Environment;
   readonly output: Output;
   readonly records: ClusterRecords;
@@ -39,7 +29,7 @@ export class Workspace implements AsyncDisposable {
   #docker: Promise<OpenDocker> | undefined;
   #instance: Promise<string> | undefined;
   /** Workspaces on other Docker hosts, by address. */
-  readonly #others = new Map<string, Workspace>();
+  readonly #others = new Map<string, CommandWorkspace>();
 
   constructor(environment: Environment, output: Output, signal: AbortSignal) {
     this.environment = environment;
@@ -50,13 +40,11 @@ export class Workspace implements AsyncDisposable {
     this.bare = new BareProvider({ programs: this.programs, environment, records: this.records });
   }
 
-  /** The id of this installation. */
   async instance(): Promise<string> {
     this.#instance ??= instanceId(this.environment.dataDir);
     return await this.#instance;
   }
 
-  /** The Docker host that the environment names. Asked once: is it there at all? */
   async docker(): Promise<OpenDocker> {
     this.#docker ??= this.#openDocker();
     return await this.#docker;
@@ -73,26 +61,24 @@ export class Workspace implements AsyncDisposable {
     }
   }
 
-  /** The workspace for a record's Docker host: this one, unless the record names another. */
   async onHost(address: string | undefined): Promise<Workspace> {
     if (address === undefined || address === formatEndpoint(await resolveDockerEndpoint(this.environment))) return this;
     let other = this.#others.get(address);
     if (!other) {
       const variables = { ...this.environment.variables, DOCKER_HOST: address, DOCKER_CONTEXT: undefined };
-      other = new Workspace({ ...this.environment, variables }, this.output, this.#signal);
+      other = new CommandWorkspace({ ...this.environment, variables }, this.output, this.#signal);
       this.#others.set(address, other);
     }
     return other;
   }
 
   async throttle(provider: Provider): Promise<BootThrottle> {
-    if (provider === "bare") return new BootThrottle(this.environment.runtimeDir, "this-machine", (await import("node:os")).availableParallelism());
+    if (provider === "bare") return new BootThrottle(this.environment.runtimeDir, "this-machine", availableParallelism());
     const { client, address } = await this.docker();
     const { NCPU } = await client.info(this.#signal);
     return new BootThrottle(this.environment.runtimeDir, createHash("sha256").update(address).digest("hex").slice(0, 12), NCPU);
   }
 
-  /** Where the logs of boots that failed are kept. */
   get failuresDir(): string {
     return join(this.environment.dataDir, "failures");
   }
@@ -102,27 +88,14 @@ export class Workspace implements AsyncDisposable {
     const host = await openDockerHost(endpoint, { environment: this.environment, signal: this.#signal, onProgress: (line) => this.output.err(line) });
     const address = formatEndpoint(endpoint);
     const client = new DockerClient(host.connection, address);
-    return { endpoint, address, host, client, registries: new Registries(client) };
+    return { address, host, client, registries: new Registries(client) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const other of this.#others.values()) await other[Symbol.asyncDispose]();
     const docker = await this.#docker?.catch(() => undefined); // Never opened: nothing to close.
+    await this.programs.close();
     await docker?.client.close();
     await docker?.host.close();
-  }
-}
-
-/** Refuses early, with the one sentence that matters, when a command cannot do without Docker. */
-export async function requireDocker(workspace: Workspace, what: string): Promise<OpenDocker> {
-  const docker = await workspace.docker();
-  try {
-    await docker.client.version();
-    return docker;
-  } catch (error) {
-    if (error instanceof SeatrialError && error.code === "unreachable") {
-      throw new SeatrialError("unreachable", `${what} needs Docker: ${error.message}`, { hint: error.hint, cause: error, retryable: true });
-    }
-    throw error;
   }
 }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
 import { deleteCluster } from "../../controllers/cluster/reconcile.ts";
 import { deleteRegistry } from "../../controllers/registry/reconcile.ts";
+import { type Cluster, contextNameOf } from "../../resources/cluster.ts";
 import { clusterNameFromContext } from "../../resources/ctlptl.ts";
 import type { CommandContext } from "../cli.ts";
 import { readDocuments } from "./documents.ts";
@@ -19,6 +20,8 @@ interface Doomed {
   name: string;
   /** The name as the user wrote it. */
   shown: string;
+  /** API group of the document that it was declared in. */
+  group: string;
 }
 
 export function registerDelete(program: Command, context: CommandContext): void {
@@ -45,7 +48,9 @@ async function declared(files: readonly string[], context: CommandContext): Prom
   const documents = await readDocuments(files, context);
   return documents.map(({ kind, resource, origin }) => {
     const { name } = resource.metadata;
-    return { kind: kind === "Cluster" ? "cluster" : "registry", name, shown: origin === "ctlptl" && kind === "Cluster" ? `kind-${name}` : name };
+    const isCtlptl = origin === "ctlptl" || context.isCtlptl;
+    const shown = isCtlptl && kind === "Cluster" ? contextNameOf(resource as Cluster) : name;
+    return { kind: kind === "Cluster" ? "cluster" : "registry", name, shown, group: groupOf(isCtlptl) };
   });
 }
 
@@ -54,7 +59,7 @@ async function named(word: string | undefined, names: readonly string[], context
     throw new SeatrialError("usage", "nothing to delete was named", { hint: "seatrial delete cluster NAME…, seatrial delete registry NAME…, or seatrial delete -f FILE" });
   }
   const kind = nounOf(word);
-  return await Promise.all(names.map(async (shown) => ({ kind, shown, name: kind === "registry" ? shown : await clusterNamed(shown, context) })));
+  return await Promise.all(names.map(async (shown) => ({ kind, shown, group: groupOf(context.isCtlptl), name: kind === "registry" ? shown : await clusterNamed(shown, context) })));
 }
 
 /** A cluster may be called by its name or by its context; a name of our own that looks like a context comes first. */
@@ -66,12 +71,15 @@ async function clusterNamed(shown: string, context: CommandContext): Promise<str
 async function registriesOf(doomed: readonly Doomed[], context: CommandContext): Promise<Doomed[]> {
   const records = await Promise.all(doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)));
   const names = new Set(records.map((record) => record?.resource.spec.registry).filter((name) => name !== undefined));
-  return [...names].filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name)).map((name) => ({ kind: "registry", name, shown: name }));
+  return [...names].filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name)).map((name) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl) }));
 }
 
-async function deleteOne({ kind, name, shown }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
+function groupOf(isCtlptl: boolean): string {
+  return isCtlptl ? "ctlptl.dev" : "seatrial.dev";
+}
+
+async function deleteOne({ kind, name, shown, group }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
   const { workspace, output } = context;
-  const group = context.isCtlptl ? "ctlptl.dev" : "seatrial.dev";
   const isDeleted = kind === "cluster" ? await deleteCluster(workspace, name) : await deleteRegistry(workspace, name);
   if (isDeleted) output.out(`${kind}.${group}/${shown} deleted`);
   else if (!flags.ignoreNotFound) throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });

@@ -8,7 +8,7 @@ import type { ObservedCluster } from "../../clusters/provider.ts";
 import type { ClusterRecord } from "../../clusters/records.ts";
 import { KubeClient, type KubeObject, parseKubeconfig } from "../../kube/client.ts";
 import { type Cluster, type ClusterPhase, type ClusterStatus, contextNameOf } from "../../resources/cluster.ts";
-import type { Workspace } from "../../server/start.ts";
+import type { Workspace } from "../workspace.ts";
 import { isSame } from "./plan.ts";
 
 /** An API that does not answer by then is shown as Unreachable: a list must not take longer. */
@@ -16,7 +16,7 @@ const askMs = 3_000;
 
 export async function listClusters(workspace: Workspace, signal?: AbortSignal): Promise<Cluster[]> {
   const [bare, kind, records, current] = await Promise.all([
-    workspace.bare.list(),
+    workspace.provider("bare").then(async (bare) => await bare.list(signal)),
     listKind(workspace, signal),
     workspace.records.all(),
     currentContext(userKubeconfigPath(workspace.environment)),

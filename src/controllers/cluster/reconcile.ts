@@ -15,7 +15,7 @@ import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
 import { KubeClient, parseKubeconfig } from "../../kube/client.ts";
 import { type Cluster, contextNameOf, providers } from "../../resources/cluster.ts";
 import { formatDiff } from "../../resources/diff.ts";
-import type { Workspace } from "../../server/start.ts";
+import type { Workspace } from "../workspace.ts";
 import { deleteParts } from "../reap/reap.ts";
 import { isSame, type Plan, planCluster } from "./plan.ts";
 

@@ -11,7 +11,7 @@ import type { Labels } from "../../docker/client.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
 import { stopDaemon } from "../../process/daemon.ts";
 import { processesMarked } from "../../process/marked.ts";
-import type { Workspace } from "../../server/start.ts";
+import type { Workspace } from "../workspace.ts";
 
 /** The variable that the processes of a `with` command carry; its value is the uid of their cluster. */
 export const runMark = "SEATRIAL_RUN_UID";

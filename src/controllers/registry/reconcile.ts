@@ -5,7 +5,7 @@ import { newUid } from "../../clusters/boot.ts";
 import { lock } from "../../process/lock.ts";
 import type { EnsureResult } from "../../registries/registries.ts";
 import type { Registry } from "../../resources/registry.ts";
-import type { Workspace } from "../../server/start.ts";
+import type { Workspace } from "../workspace.ts";
 
 export async function applyRegistry(workspace: Workspace, desired: Registry, options: { mayAdopt: boolean; signal?: AbortSignal | undefined }): Promise<EnsureResult> {
   const { registries } = await workspace.docker();

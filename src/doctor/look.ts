@@ -1,0 +1,346 @@
+/**
+ * Looks at the machine for `seatrial doctor`: all input and output of it, all parts at once. Nothing is changed, downloaded
+ * or built; what does not answer in time is a finding, never an error.
+ */
+import { constants } from "node:fs";
+import { access, readFile, stat, statfs } from "node:fs/promises";
+import { networkInterfaces, release, totalmem } from "node:os";
+import { dirname, join } from "node:path";
+import { EnvHttpProxyAgent, request } from "undici";
+import type { Environment } from "../base/environment.ts";
+import { messageOf, systemCodeOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { type ClusterRecords, ownershipOf } from "../clusters/records.ts";
+import type { DockerClient, Labels, NetworkDetails } from "../docker/client.ts";
+import { formatEndpoint, resolveDockerEndpoint } from "../docker/endpoint.ts";
+import { labels, ownershipIn, reasonToReap } from "../docker/ownership.ts";
+import type { DockerHost } from "../hosts/docker-host.ts";
+import { run } from "../process/run.ts";
+import { publicSites } from "../programs/download.ts";
+import { findGo } from "../programs/go-build.ts";
+import { lookInPath } from "../programs/lookup.ts";
+import { type FoundProgram, type ProgramName, programNames, type Programs } from "../programs/programs.ts";
+import { installers, type Machine, type Seen, troubleOf } from "./check.ts";
+import type { Place, SeenDocker, SeenEndpoint } from "./docker.ts";
+import type { Folder, InotifyLimits, Memory, Space } from "./host.ts";
+import type { Leftover } from "./leftovers.ts";
+import type { SeenTool, ToolName } from "./programs.ts";
+import { routesIn, type SeenNetwork, type Way } from "./subnets.ts";
+
+/** What is looked at, and how; tests give their own. */
+export interface Sources {
+  environment: Environment;
+  platform: NodeJS.Platform;
+  programs: Pick<Programs, "look">;
+  records: Pick<ClusterRecords, "all">;
+  /** Opens the Docker host that the environment names. */
+  docker(): Promise<{ host: Pick<DockerHost, "isLocal">; client: DockerClient }>;
+  /** Whether a site answers. */
+  reaches(url: string, signal: AbortSignal): Promise<boolean>;
+}
+
+export interface Observations {
+  machine: Machine;
+  programs: Record<ProgramName, Seen<FoundProgram | undefined>>;
+  /** Hosts that offer the programs that are absent, and answer. */
+  sites: Partial<Record<ProgramName, string>>;
+  tools: Record<ToolName, Seen<SeenTool | undefined>>;
+  endpoint: Seen<SeenEndpoint>;
+  docker: Seen<SeenDocker>;
+  networks: Seen<SeenNetwork[]>;
+  /** Undefined where Docker does not run on this machine's kernel. */
+  ways: Way[] | undefined;
+  inotify: Seen<InotifyLimits>;
+  dockerDisk: Seen<Space>;
+  dataDisk: Seen<Space>;
+  cacheDisk: Seen<Space>;
+  memory: Memory;
+  leftovers: Seen<Leftover[]>;
+  instance: string | undefined;
+  dataFolder: Folder;
+  cacheFolder: Folder;
+}
+
+/** @param signal ends every part that is still under way; {@link limits.doctorCheckMs} is the time they have. */
+export async function look(sources: Sources, signal: AbortSignal): Promise<Observations> {
+  const { environment, platform } = sources;
+  const seen = <T>(work: () => Promise<T>) => inTime(work, signal);
+  const endpointSeen = seen(async () => await lookAtEndpoint(environment));
+  const dockerSeen = seen(async () => await lookAtDocker(sources, signal));
+  const programsSeen = Promise.all(programNames.map(async (name) => [name, await seen(async () => await sources.programs.look({ name }, signal))] as const));
+  const instanceSeen = readFile(join(environment.dataDir, "instance"), "utf8").then((text) => text.trim() || undefined, () => undefined);
+
+  const [machine, programs, sites, tools, endpoint, docker, networks, inotify, dockerDisk, dataDisk, cacheDisk, leftovers, instance, dataFolder, cacheFolder] = await Promise.all([
+    lookAtMachine(environment, platform),
+    programsSeen,
+    programsSeen.then(async (found) => await lookForSites(found.filter(([, each]) => "value" in each && !each.value).map(([name]) => name), sources, signal)),
+    lookForTools(environment, signal),
+    endpointSeen,
+    dockerSeen,
+    dockerSeen.then(async (found) => ("trouble" in found ? unanswered : await seen(async () => (await listNetworks((await sources.docker()).client, signal)).map(networkOf)))),
+    Promise.all([endpointSeen, dockerSeen]).then(async ([at, found]) => await seen(async () => await lookAtInotify(platform, at, found))),
+    dockerSeen.then(async (found) => await seen(async () => await lookAtDockerDisk(found))),
+    seen(async () => await spaceIn(environment.dataDir)),
+    seen(async () => await spaceIn(environment.cacheDir)),
+    dockerSeen.then(async (found) => await seen(async () => await lookForLeftovers(sources, "value" in found, signal))),
+    instanceSeen,
+    lookAtFolder(environment.dataDir),
+    lookAtFolder(environment.cacheDir),
+  ]);
+  const place = "value" in docker ? docker.value.place : undefined;
+  return {
+    machine,
+    programs: Object.fromEntries(programs) as Observations["programs"],
+    sites,
+    tools,
+    endpoint,
+    docker,
+    networks,
+    ways: place === "here" ? await lookAtWays(platform) : undefined,
+    inotify,
+    dockerDisk,
+    dataDisk,
+    cacheDisk,
+    // macOS counts as free only what nobody has ever used.
+    memory: { totalBytes: totalmem(), availableBytes: platform === "linux" ? process.availableMemory() : undefined },
+    leftovers,
+    instance,
+    dataFolder,
+    cacheFolder,
+  };
+}
+
+const unanswered = { trouble: "Docker does not answer" } as const;
+
+/** The work's result; why there is none when it fails or the time is up. What ignores the signal is not waited for. */
+async function inTime<T>(work: () => Promise<T>, signal: AbortSignal): Promise<Seen<T>> {
+  const isUp = Promise.withResolvers<never>();
+  const onAbort = () => isUp.reject(signal.reason as Error);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return { value: await Promise.race([work(), isUp.promise]) };
+  } catch (error) {
+    return signal.aborted ? { trouble: `no answer within ${limits.doctorCheckMs / 1000} s` } : troubleOf(error);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function lookAtMachine(environment: Environment, platform: NodeJS.Platform): Promise<Machine> {
+  const [systemd, ...found] = await Promise.all([exists("/run/systemd/system"), ...installers.map(async (name) => (await lookInPath(name, environment, ["/opt/homebrew/bin"])).length > 0)]);
+  return { platform, isRoot: process.getuid?.() === 0, hasSystemd: systemd, installer: installers.find((_, i) => found[i]) };
+}
+
+// -- programs -----------------------------------------------------------------------------------------------------------
+
+/** The site that has each program for this platform; the control plane has none but Linux's at Kubernetes' own. */
+function siteOf(name: ProgramName, platform: NodeJS.Platform): string | undefined {
+  switch (name) {
+    case "kind":
+      return publicSites.kindReleases;
+    case "kwok":
+      return publicSites.kwokReleases;
+    case "etcd":
+      return platform === "linux" ? publicSites.etcdReleases : publicSites.envtestIndex;
+    case "kubectl":
+      return publicSites.kubernetes;
+    case "kube-apiserver":
+      return platform === "linux" ? publicSites.kubernetes : publicSites.envtestIndex;
+    case "kube-controller-manager":
+    case "kube-scheduler":
+      return platform === "linux" ? publicSites.kubernetes : undefined;
+  }
+}
+
+async function lookForSites(absent: readonly ProgramName[], sources: Sources, signal: AbortSignal): Promise<Observations["sites"]> {
+  const wanted = absent.flatMap((name) => {
+    const site = siteOf(name, sources.platform);
+    return site ? [{ name, origin: new URL(site).origin }] : [];
+  });
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(limits.doctorSiteMs)]);
+  const origins = [...new Set(wanted.map(({ origin }) => origin))];
+  const answers = await Promise.all(origins.map(async (origin) => await inTime(async () => await sources.reaches(origin, soon), soon)));
+  const answering = new Set(origins.filter((_, i) => "value" in answers[i]! && answers[i].value));
+  return Object.fromEntries(wanted.filter(({ origin }) => answering.has(origin)).map(({ name, origin }) => [name, new URL(origin).host]));
+}
+
+/** Asks a site for its front page, by the proxy that downloads go by. A proxy that lets nobody through is no answer. */
+export async function reachesSite(url: string, environment: Environment, signal: AbortSignal): Promise<boolean> {
+  const proxy = (name: string) => environment.variables[name.toLowerCase()] ?? environment.variables[name] ?? "";
+  const dispatcher = new EnvHttpProxyAgent({ httpProxy: proxy("HTTP_PROXY"), httpsProxy: proxy("HTTPS_PROXY"), noProxy: proxy("NO_PROXY") });
+  try {
+    const answer = await request(url, { method: "HEAD", dispatcher, signal });
+    return answer.statusCode < 500 && answer.statusCode !== 403 && answer.statusCode !== 407;
+  } catch {
+    return false;
+  } finally {
+    await dispatcher.destroy();
+  }
+}
+
+/** How each tool tells its version, and where the answer has it; ssh answers on stderr. */
+const toolVersions: Record<ToolName, { program: string; args: readonly string[]; pattern: RegExp }> = {
+  "docker-cli": { program: "docker", args: ["--version"], pattern: /version ([^\s,]+)/ },
+  git: { program: "git", args: ["--version"], pattern: /version (\S+)/ },
+  ssh: { program: "ssh", args: ["-V"], pattern: /OpenSSH_([^\s,]+)/ },
+  go: { program: "go", args: ["version"], pattern: /go(\d\S*)/ },
+};
+
+async function lookForTools(environment: Environment, signal: AbortSignal): Promise<Observations["tools"]> {
+  const names = Object.keys(toolVersions) as ToolName[];
+  const tools = await Promise.all(names.map(async (name) => [name, await inTime(async () => await lookForTool(name, environment, signal), signal)] as const));
+  return Object.fromEntries(tools) as Observations["tools"];
+}
+
+async function lookForTool(name: ToolName, environment: Environment, signal: AbortSignal): Promise<SeenTool | undefined> {
+  const { program, args, pattern } = toolVersions[name];
+  const path = name === "go" ? await findGo(environment) : (await lookInPath(program, environment))[0];
+  if (!path) return undefined;
+  try {
+    // A go.mod in the current folder may name a toolchain that go would fetch to tell its version.
+    const env = { PATH: environment.variables["PATH"], HOME: environment.homeDir, GOTOOLCHAIN: "local" };
+    const { stdout, stderr } = await run(path, args, { env, cwd: "/", signal, timeoutMs: limits.doctorCheckMs });
+    return { path, version: pattern.exec(`${stdout}\n${stderr}`)?.[1] };
+  } catch {
+    return { path, version: undefined };
+  }
+}
+
+// -- Docker -------------------------------------------------------------------------------------------------------------
+
+async function lookAtEndpoint(environment: Environment): Promise<SeenEndpoint> {
+  const endpoint = await resolveDockerEndpoint(environment);
+  const { DOCKER_HOST, DOCKER_CONTEXT } = environment.variables;
+  const context = endpoint.name === "default" ? undefined : { context: endpoint.name };
+  const namedBy = DOCKER_HOST ? { variable: "DOCKER_HOST" as const } : DOCKER_CONTEXT ? { variable: "DOCKER_CONTEXT" as const } : context;
+  return { kind: endpoint.kind, address: formatEndpoint(endpoint), namedBy };
+}
+
+async function lookAtDocker(sources: Sources, signal: AbortSignal): Promise<SeenDocker> {
+  const { host, client } = await sources.docker();
+  const [version, info, images] = await Promise.all([client.version(signal), client.info(signal), client.images({ reference: ["kindest/node", "offline/node"] }, signal)]);
+  const place: Place = !host.isLocal ? "remote" : sources.platform === "linux" && version.KernelVersion === release() ? "here" : "vm";
+  return {
+    place,
+    version: version.Version,
+    apiVersion: version.ApiVersion,
+    operatingSystem: info.OperatingSystem,
+    cgroupVersion: info.CgroupVersion,
+    isRootless: (info.SecurityOptions ?? []).some((option) => option.split(",").includes("name=rootless")),
+    memoryBytes: info.MemTotal,
+    rootDir: info.DockerRootDir,
+    nodeImages: images.flatMap(({ RepoTags }) => RepoTags ?? []),
+  };
+}
+
+/** All networks, not only ours: the address of the list with nothing after it. */
+async function listNetworks(client: DockerClient, signal: AbortSignal): Promise<NetworkDetails[]> {
+  const all = (await client.network("", signal)) as NetworkDetails[] | NetworkDetails | undefined;
+  return Array.isArray(all) ? all : [];
+}
+
+function networkOf({ Name, IPAM }: NetworkDetails): SeenNetwork {
+  return { name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) };
+}
+
+async function lookAtWays(platform: NodeJS.Platform): Promise<Way[]> {
+  const addresses = Object.entries(networkInterfaces()).flatMap(([device, all]) =>
+    (all ?? []).flatMap(({ family, cidr }): Way[] => (family === "IPv4" && cidr ? [{ kind: "interface", device, cidr }] : [])),
+  );
+  // Elsewhere Docker runs in a virtual machine, and nobody asks.
+  const routes = platform === "linux" ? routesIn(await readFile("/proc/net/route", "utf8").catch(() => "")) : [];
+  return [...addresses, ...routes];
+}
+
+async function lookAtInotify(platform: NodeJS.Platform, endpoint: Seen<SeenEndpoint>, docker: Seen<SeenDocker>): Promise<InotifyLimits> {
+  const place = "value" in docker ? docker.value.place : undefined;
+  const isElsewhere = place === undefined ? "value" in endpoint && endpoint.value.kind !== "unix" : place === "remote";
+  if (isElsewhere) throw new Error("cannot be seen from here: Docker is on another host");
+  if (place === "vm" || platform !== "linux") throw new Error("cannot be seen from here: Docker runs in a virtual machine");
+  const read = async (name: string) => Number(await readFile(`/proc/sys/fs/inotify/${name}`, "utf8"));
+  const [instances, watches] = await Promise.all([read("max_user_instances"), read("max_user_watches")]);
+  return { instances, watches };
+}
+
+async function lookAtDockerDisk(docker: Seen<SeenDocker>): Promise<Space> {
+  if ("trouble" in docker) throw new Error(unanswered.trouble);
+  const { place, rootDir } = docker.value;
+  if (place !== "here") throw new Error(`cannot be seen from here: ${rootDir} is ${place === "vm" ? "in Docker's virtual machine" : "on the Docker host"}`);
+  try {
+    return await spaceOf(rootDir);
+  } catch (error) {
+    throw new Error(`${rootDir} cannot be seen from here: ${systemCodeOf(error) ?? messageOf(error)}`, { cause: error });
+  }
+}
+
+// -- folders ------------------------------------------------------------------------------------------------------------
+
+async function spaceOf(path: string): Promise<Space> {
+  const { bavail, bsize } = await statfs(path);
+  return { path, freeBytes: bavail * bsize };
+}
+
+/** The space that the folder has, or will have once it is made. */
+async function spaceIn(path: string): Promise<Space> {
+  return { ...(await spaceOf(await existing(path))), path };
+}
+
+async function lookAtFolder(path: string): Promise<Folder> {
+  try {
+    const there = await existing(path);
+    if (!(await stat(there)).isDirectory()) return { path, trouble: `${there} is no folder` };
+    await access(there, constants.W_OK | constants.X_OK);
+    return { path, trouble: undefined };
+  } catch (error) {
+    const code = systemCodeOf(error);
+    const why = { EACCES: "this user may not", EPERM: "this user may not", EROFS: "the file system is read-only", ENOTDIR: "a part of the path is no folder" }[code ?? ""];
+    return { path, trouble: why ?? messageOf(error) };
+  }
+}
+
+/** The folder itself or the nearest one above it that exists. */
+async function existing(path: string): Promise<string> {
+  return path === dirname(path) || (await exists(path)) ? path : await existing(dirname(path));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return systemCodeOf(error) !== "ENOENT";
+  }
+}
+
+// -- leftovers ----------------------------------------------------------------------------------------------------------
+
+/** The same two looks at the world as controllers/reap, without a deed; and those of other installations too. */
+async function lookForLeftovers(sources: Sources, hasDocker: boolean, signal: AbortSignal): Promise<Leftover[]> {
+  const now = new Date();
+  const records = await sources.records.all();
+  const left = records.flatMap((record) => {
+    const ownership = ownershipOf(record);
+    const reason = ownership && reasonToReap(ownership, now);
+    return reason ? [{ what: `cluster ${record.name}`, reason, instance: record.instance }] : [];
+  });
+  if (!hasDocker) return left;
+  const { client } = await sources.docker();
+  const recorded = new Set(records.map(({ uid }) => uid));
+  const leftover = (what: string, found: Labels | null): Leftover[] => {
+    const ownership = ownershipIn(found);
+    const reason = ownership && !recorded.has(found?.[labels.uid] ?? "") ? reasonToReap(ownership, now) : undefined;
+    return ownership && reason ? [{ what, reason, instance: ownership.instance }] : [];
+  };
+  const [containers, networks, images] = await Promise.all([
+    client.containers([labels.instance], signal),
+    client.networks(labels.instance, signal),
+    client.images({ label: [labels.instance] }, signal),
+  ]);
+  return [
+    ...left,
+    ...containers.flatMap(({ Id, Names, Labels: found }) => leftover(`container ${Names[0]?.slice(1) ?? Id}`, found)),
+    ...networks.flatMap(({ Name, Labels: found }) => leftover(`network ${Name}`, found)),
+    ...images.flatMap(({ Id, RepoTags, Labels: found }) => leftover(`image ${RepoTags?.[0] ?? Id}`, found)),
+  ];
+}
