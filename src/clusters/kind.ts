@@ -14,6 +14,8 @@ import { together } from "../base/together.ts";
 import { type ContainerSummary, type DockerClient, isConflict, type Labels } from "../docker/client.ts";
 import { freePort, probePort } from "../docker/ports.ts";
 import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
+import { stopDaemon } from "../process/daemon.ts";
+import { processesMarked } from "../process/marked.ts";
 import { CommandFailedError, run } from "../process/run.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
 import type { Programs } from "../programs/programs.ts";
@@ -30,6 +32,9 @@ import { wireRegistry } from "./registry-wiring.ts";
 
 /** kind's labels on its containers: its public way of telling which cluster a container is of. */
 const kindLabels = { cluster: "io.x-k8s.kind.cluster", role: "io.x-k8s.kind.role" } as const;
+
+/** The variable that a running kind carries, with the uid of its cluster: it outlives a command that was killed. */
+const kindMark = "SEATRIAL_KIND_UID";
 
 export interface KindOptions {
   docker: DockerClient;
@@ -128,6 +133,7 @@ export class KindProvider implements ClusterProvider {
           KIND_CLUSTER_NAME: undefined,
           KIND_EXPERIMENTAL_PROVIDER: "docker",
           KIND_EXPERIMENTAL_DOCKER_NETWORK: networkName(name, request.uid),
+          [kindMark]: request.uid,
         },
         input: config,
         signal: request.signal,
@@ -291,6 +297,8 @@ export class KindProvider implements ClusterProvider {
   }
 
   async delete(target: Target, signal?: AbortSignal): Promise<void> {
+    // kind goes on when the command that ran it is killed: it would make containers while we remove them.
+    await Promise.all(processesMarked(kindMark, target.uid).map(({ identity }) => stopDaemon(identity, "SIGKILL")));
     const nodes = await this.#nodes(target.name, target.uid, signal);
     await Promise.all(nodes.map(({ Id }) => this.#docker.removeContainer(Id, signal)));
     const ours = `${labels.uid}=${target.uid}`;

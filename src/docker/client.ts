@@ -187,6 +187,15 @@ export class DockerClient implements AsyncDisposable {
     await this.#json("POST", `/containers/${id}/start`, `start container ${id.slice(0, 12)}`, { signal });
   }
 
+  /** Stops a container: SIGTERM, and SIGKILL after Docker's own grace. */
+  async stopContainer(id: string, signal?: AbortSignal): Promise<void> {
+    await this.#json("POST", `/containers/${id}/stop?t=2`, `stop container ${id.slice(0, 12)}`, { signal });
+  }
+
+  async renameContainer(id: string, name: string, signal?: AbortSignal): Promise<void> {
+    await this.#json("POST", `/containers/${id}/rename?name=${encodeURIComponent(name)}`, `rename container ${id.slice(0, 12)} to ${name}`, { signal });
+  }
+
   async unpauseContainer(id: string, signal?: AbortSignal): Promise<void> {
     await this.#json("POST", `/containers/${id}/unpause`, `unpause container ${id.slice(0, 12)}`, { signal });
   }

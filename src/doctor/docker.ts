@@ -37,11 +37,21 @@ const kindOnly = { needed: ["kind"] } as const;
 
 export function judgeDocker(endpoint: Seen<SeenEndpoint>, seen: Seen<SeenDocker>, context: { machine: Machine; hasCli: boolean }): Check {
   const check = { name: "docker", ...kindOnly };
-  if ("trouble" in endpoint) return { ...check, state: "missing", found: endpoint.trouble, ...(endpoint.hint ? { fix: `# ${endpoint.hint}` } : {}) };
+  if ("trouble" in endpoint)
+    return { ...check, state: "missing", found: endpoint.trouble, ...(endpoint.hint ? { fix: `# ${endpoint.hint}` } : {}) };
   if ("trouble" in seen) return { ...check, state: "missing", found: seen.trouble, fix: startDocker(endpoint.value, seen, context) };
   const { version, apiVersion, place, isRootless, operatingSystem } = seen.value;
-  const where = { here: "on this machine", vm: `in a virtual machine of this machine (${operatingSystem})`, remote: `remote (${operatingSystem})` }[place];
-  const found = [`${version}, API ${apiVersion}`, where, ...(isRootless ? ["rootless"] : []), `${endpoint.value.address} (${namedBy(endpoint.value)})`];
+  const where = {
+    here: "on this machine",
+    vm: `in a virtual machine of this machine (${operatingSystem})`,
+    remote: `remote (${operatingSystem})`,
+  }[place];
+  const found = [
+    `${version}, API ${apiVersion}`,
+    where,
+    ...(isRootless ? ["rootless"] : []),
+    `${endpoint.value.address} (${namedBy(endpoint.value)})`,
+  ];
   return { ...check, state: "ok", found: found.join(", ") };
 }
 
@@ -50,14 +60,20 @@ function namedBy({ namedBy: by }: SeenEndpoint): string {
   return "variable" in by ? `from ${by.variable}` : `context ${by.context}`;
 }
 
-function startDocker(endpoint: SeenEndpoint, { code, hint }: { code?: string | undefined; hint?: string | undefined }, context: { machine: Machine; hasCli: boolean }): string {
+function startDocker(
+  endpoint: SeenEndpoint,
+  { code, hint }: { code?: string | undefined; hint?: string | undefined },
+  context: { machine: Machine; hasCli: boolean },
+): string {
   const { machine, hasCli } = context;
   const by = endpoint.namedBy;
   if (code === "EACCES") return `${asRoot('usermod -aG docker "$USER"', machine)}\n# and log in again`;
-  if (endpoint.kind === "ssh") return `# ${hint ?? `docker must work on that host: ssh ${endpoint.address.slice("ssh://".length)} docker version`}`;
+  if (endpoint.kind === "ssh")
+    return `# ${hint ?? `docker must work on that host: ssh ${endpoint.address.slice("ssh://".length)} docker version`}`;
   if (by && "variable" in by) return `unset ${by.variable}   # if this machine's own Docker is meant; else start that daemon`;
   if (by) return "docker context use default   # if this machine's own Docker is meant; else start that daemon";
-  if (machine.platform === "darwin") return hasCli ? "open -a Docker" : "# install Docker: https://docs.docker.com/desktop/setup/install/mac-install/";
+  if (machine.platform === "darwin")
+    return hasCli ? "open -a Docker" : "# install Docker: https://docs.docker.com/desktop/setup/install/mac-install/";
   if (!hasCli) return "# install Docker: https://docs.docker.com/engine/install/";
   return asRoot(machine.hasSystemd ? "systemctl start docker" : "service docker start", machine);
 }
@@ -67,7 +83,13 @@ export function judgeCgroup(seen: Seen<SeenDocker>, kubernetesVersion: string, m
   const check = { name: "cgroup", ...kindOnly };
   if ("trouble" in seen) return { ...check, state: "unknown", found: "Docker does not answer" };
   const { cgroupVersion, isRootless, place } = seen.value;
-  if (cgroupVersion === undefined) return { ...check, state: "unknown", found: "Docker does not tell: it is older than 20.10", fix: "# a newer Docker: https://docs.docker.com/engine/install/" };
+  if (cgroupVersion === undefined)
+    return {
+      ...check,
+      state: "unknown",
+      found: "Docker does not tell: it is older than 20.10",
+      fix: "# a newer Docker: https://docs.docker.com/engine/install/",
+    };
   if (cgroupVersion !== "1") return { ...check, state: "ok", found: `v${cgroupVersion}` };
   const fix = switchToCgroup2(place, machine);
   if (isRootless) return { ...check, state: "missing", found: "v1: nodes in a rootless Docker need v2", fix };

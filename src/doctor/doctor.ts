@@ -15,7 +15,11 @@ export function judge(seen: Observations): Check[] {
   const { machine, tools, programs, docker } = seen;
   const hasGo = isThere(tools.go);
   const absent = programNames.filter((name) => "value" in programs[name] && !programs[name].value);
-  const toolNeeds = { machine, isDockerBySsh: "value" in seen.endpoint && seen.endpoint.value.kind === "ssh", isProgramAbsent: absent.length > 0 };
+  const toolNeeds = {
+    machine,
+    isDockerBySsh: "value" in seen.endpoint && seen.endpoint.value.kind === "ssh",
+    isProgramAbsent: absent.length > 0,
+  };
   const builds = hasGo && absent.some((name) => !seen.sites[name]);
   const minor = defaultKubernetesVersion.split(".").slice(0, 2).join(".");
   return [
@@ -30,7 +34,7 @@ export function judge(seen: Observations): Check[] {
     judgeDataDisk(seen.dataDisk),
     judgeCacheDisk(seen.cacheDisk, builds),
     ...judgeMemory(seen.memory, "value" in docker ? { place: docker.value.place, totalBytes: docker.value.memoryBytes } : undefined),
-    judgeLeftovers(seen.leftovers, seen.instance),
+    judgeLeftovers(seen.leftovers),
     judgeFolder("data-folder", seen.dataFolder, "SEATRIAL_HOME"),
     judgeFolder("cache-folder", seen.cacheFolder, "SEATRIAL_CACHE"),
   ];

@@ -14,7 +14,9 @@ export function judgeInotify(seen: Seen<InotifyLimits>, machine: Machine): Check
   if ("trouble" in seen) return { ...check, state: "unknown", found: seen.trouble };
   const { instances, watches } = seen.value;
   const short = [
-    ...(instances < limits.inotifyInstances ? [{ name: "fs.inotify.max_user_instances", is: instances, least: limits.inotifyInstances }] : []),
+    ...(instances < limits.inotifyInstances
+      ? [{ name: "fs.inotify.max_user_instances", is: instances, least: limits.inotifyInstances }]
+      : []),
     ...(watches < limits.inotifyWatches ? [{ name: "fs.inotify.max_user_watches", is: watches, least: limits.inotifyWatches }] : []),
   ];
   if (short.length === 0) return { ...check, state: "ok", found: `${instances} instances, ${watches} watches for each user` };
@@ -82,7 +84,12 @@ function judgeDisk(name: string, seen: Seen<Space>, { needed, leastBytes, lowByt
   const found = `${bytes(freeBytes)} free in ${path}`;
   if (freeBytes >= lowBytes) return { ...check, state: "ok", found };
   const isLeast = freeBytes < leastBytes;
-  return { ...check, state: isLeast ? "missing" : "warning", found: `${found}, less than ${bytes(isLeast ? leastBytes : lowBytes)}: ${why}`, fix: fix(path) };
+  return {
+    ...check,
+    state: isLeast ? "missing" : "warning",
+    found: `${found}, less than ${bytes(isLeast ? leastBytes : lowBytes)}: ${why}`,
+    fix: fix(path),
+  };
 }
 
 export interface Memory {
@@ -106,7 +113,14 @@ export function judgeMemory(here: Memory, docker: { place: Place; totalBytes: nu
   if (!docker) return [own];
   const kind = Math.floor(docker.totalBytes / limits.kindClusterBytes);
   const where = docker.place === "vm" ? "Docker's virtual machine" : "the Docker host";
-  return [own, judgeFit({ name: "memory-docker", needed: ["kind"] }, kind, `${bytes(docker.totalBytes)} in all on ${where}: at most ${kind} kind clusters fit`)];
+  return [
+    own,
+    judgeFit(
+      { name: "memory-docker", needed: ["kind"] },
+      kind,
+      `${bytes(docker.totalBytes)} in all on ${where}: at most ${kind} kind clusters fit`,
+    ),
+  ];
 }
 
 function judgeFit(check: Pick<Check, "name"> & { needed: readonly Provider[] }, fit: number, found: string): Check {

@@ -1,5 +1,5 @@
 /** Judges what owners left that have ended. Pure. */
-import type { Check, Seen } from "./check.ts";
+import type { Check } from "./check.ts";
 
 export interface Leftover {
   /** Example: `cluster st-1a2b3c4d`, `network seatrial-st-1a2b3c4d-1a2b3c4d`. */
@@ -9,22 +9,31 @@ export interface Leftover {
   instance: string;
 }
 
+export interface Leftovers {
+  left: Leftover[];
+  /** Why a part of the world could not be looked at. */
+  unseen: string[];
+  /** The id of this installation; undefined before its first cluster. */
+  instance: string | undefined;
+}
+
 /** As many names as a line can bear. */
 const shown = 3;
 
-/** @param own the id of this installation; undefined before its first cluster. */
-export function judgeLeftovers(seen: Seen<Leftover[]>, own: string | undefined): Check {
+export function judgeLeftovers({ left, unseen, instance: own }: Leftovers): Check {
   const check = { name: "leftovers" };
-  if ("trouble" in seen) return { ...check, state: "unknown", found: seen.trouble };
-  const byInstance = Map.groupBy(seen.value, ({ instance }) => instance);
-  if (byInstance.size === 0) return { ...check, state: "ok", found: "none" };
+  const but = unseen.map((why) => `; not all could be looked at: ${why.split("\n")[0]}`).join("");
+  if (left.length === 0) return { ...check, state: unseen.length > 0 ? "unknown" : "ok", found: `none${but}` };
+  const byInstance = Map.groupBy(left, ({ instance }) => instance);
   const ours = own === undefined ? [] : (byInstance.get(own) ?? []);
   const others = [...byInstance].filter(([instance]) => instance !== own);
-  const found = [
-    ...(ours.length > 0 ? [listed(ours)] : []),
-    ...others.map(([instance, left]) => `of installation ${instance}: ${listed(left)}`),
-  ].join("; ");
-  const fix = [...(ours.length > 0 ? ["seatrial reap"] : []), ...others.map(([instance]) => `seatrial reap --instance ${instance}`)].join("\n");
+  const found =
+    [...(ours.length > 0 ? [listed(ours)] : []), ...others.map(([instance, left]) => `of installation ${instance}: ${listed(left)}`)].join(
+      "; ",
+    ) + but;
+  const fix = [...(ours.length > 0 ? ["seatrial reap"] : []), ...others.map(([instance]) => `seatrial reap --instance ${instance}`)].join(
+    "\n",
+  );
   return { ...check, state: "warning", found, fix };
 }
 

@@ -23,7 +23,7 @@ import { type FoundProgram, type ProgramName, programNames, type Programs } from
 import { installers, type Machine, type Seen, troubleOf } from "./check.ts";
 import type { Place, SeenDocker, SeenEndpoint } from "./docker.ts";
 import type { Folder, InotifyLimits, Memory, Space } from "./host.ts";
-import type { Leftover } from "./leftovers.ts";
+import type { Leftover, Leftovers } from "./leftovers.ts";
 import type { SeenTool, ToolName } from "./programs.ts";
 import { routesIn, type SeenNetwork, type Way } from "./subnets.ts";
 
@@ -55,8 +55,7 @@ export interface Observations {
   dataDisk: Seen<Space>;
   cacheDisk: Seen<Space>;
   memory: Memory;
-  leftovers: Seen<Leftover[]>;
-  instance: string | undefined;
+  leftovers: Leftovers;
   dataFolder: Folder;
   cacheFolder: Folder;
 }
@@ -67,36 +66,51 @@ export async function look(sources: Sources, signal: AbortSignal): Promise<Obser
   const seen = <T>(work: () => Promise<T>) => inTime(work, signal);
   const endpointSeen = seen(async () => await lookAtEndpoint(environment));
   const dockerSeen = seen(async () => await lookAtDocker(sources, signal));
-  const programsSeen = Promise.all(programNames.map(async (name) => [name, await seen(async () => await sources.programs.look({ name }, signal))] as const));
-  const instanceSeen = readFile(join(environment.dataDir, "instance"), "utf8").then((text) => text.trim() || undefined, () => undefined);
+  const programsSeen = Promise.all(
+    programNames.map(async (name) => [name, await seen(async () => await sources.programs.look({ name }, signal))] as const),
+  );
 
-  const [machine, programs, sites, tools, endpoint, docker, networks, inotify, dockerDisk, dataDisk, cacheDisk, leftovers, instance, dataFolder, cacheFolder] = await Promise.all([
-    lookAtMachine(environment, platform),
+  const [
+    machine,
+    programs,
+    sites,
+    tools,
+    endpoint,
+    docker,
+    networks,
+    inotify,
+    dockerDisk,
+    dataDisk,
+    cacheDisk,
+    leftovers,
+    dataFolder,
+    cacheFolder,
+  ] = await Promise.all([
+    seen(async () => await lookAtMachine(environment, platform)),
     programsSeen,
-    programsSeen.then(async (found) => await lookForSites(found.filter(([, each]) => "value" in each && !each.value).map(([name]) => name), sources, signal)),
+    programsSeen.then(async (found) => await lookForSites(absentAmong(found), sources, signal)),
     lookForTools(environment, signal),
     endpointSeen,
     dockerSeen,
-    dockerSeen.then(async (found) => ("trouble" in found ? unanswered : await seen(async () => (await listNetworks((await sources.docker()).client, signal)).map(networkOf)))),
-    Promise.all([endpointSeen, dockerSeen]).then(async ([at, found]) => await seen(async () => await lookAtInotify(platform, at, found))),
-    dockerSeen.then(async (found) => await seen(async () => await lookAtDockerDisk(found))),
+    dockerSeen.then(async (found) => ("trouble" in found ? unanswered : await seen(async () => await lookAtNetworks(sources, signal)))),
+    Promise.all([endpointSeen, dockerSeen]).then(async ([at, found]) => await lookAtInotify(platform, at, found)),
+    dockerSeen.then(async (found) => await lookAtDockerDisk(found)),
     seen(async () => await spaceIn(environment.dataDir)),
     seen(async () => await spaceIn(environment.cacheDir)),
-    dockerSeen.then(async (found) => await seen(async () => await lookForLeftovers(sources, "value" in found, signal))),
-    instanceSeen,
-    lookAtFolder(environment.dataDir),
-    lookAtFolder(environment.cacheDir),
+    lookForLeftovers(sources, dockerSeen, signal),
+    lookAtFolder(environment.dataDir, signal),
+    lookAtFolder(environment.cacheDir, signal),
   ]);
   const place = "value" in docker ? docker.value.place : undefined;
   return {
-    machine,
+    machine: "value" in machine ? machine.value : { platform, isRoot: isRoot(), hasSystemd: false, installer: undefined },
     programs: Object.fromEntries(programs) as Observations["programs"],
     sites,
     tools,
     endpoint,
     docker,
     networks,
-    ways: place === "here" ? await lookAtWays(platform) : undefined,
+    ways: place === "here" ? await lookAtWays() : undefined,
     inotify,
     dockerDisk,
     dataDisk,
@@ -104,7 +118,6 @@ export async function look(sources: Sources, signal: AbortSignal): Promise<Obser
     // macOS counts as free only what nobody has ever used.
     memory: { totalBytes: totalmem(), availableBytes: platform === "linux" ? process.availableMemory() : undefined },
     leftovers,
-    instance,
     dataFolder,
     cacheFolder,
   };
@@ -128,8 +141,15 @@ async function inTime<T>(work: () => Promise<T>, signal: AbortSignal): Promise<S
 }
 
 async function lookAtMachine(environment: Environment, platform: NodeJS.Platform): Promise<Machine> {
-  const [systemd, ...found] = await Promise.all([exists("/run/systemd/system"), ...installers.map(async (name) => (await lookInPath(name, environment, ["/opt/homebrew/bin"])).length > 0)]);
-  return { platform, isRoot: process.getuid?.() === 0, hasSystemd: systemd, installer: installers.find((_, i) => found[i]) };
+  const [systemd, ...found] = await Promise.all([
+    exists("/run/systemd/system"),
+    ...installers.map(async (name) => (await lookInPath(name, environment, ["/opt/homebrew/bin"])).length > 0),
+  ]);
+  return { platform, isRoot: isRoot(), hasSystemd: systemd, installer: installers.find((_, i) => found[i]) };
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
 }
 
 // -- programs -----------------------------------------------------------------------------------------------------------
@@ -153,6 +173,10 @@ function siteOf(name: ProgramName, platform: NodeJS.Platform): string | undefine
   }
 }
 
+function absentAmong(programs: readonly (readonly [ProgramName, Seen<FoundProgram | undefined>])[]): ProgramName[] {
+  return programs.flatMap(([name, seen]) => ("value" in seen && !seen.value ? [name] : []));
+}
+
 async function lookForSites(absent: readonly ProgramName[], sources: Sources, signal: AbortSignal): Promise<Observations["sites"]> {
   const wanted = absent.flatMap((name) => {
     const site = siteOf(name, sources.platform);
@@ -168,7 +192,11 @@ async function lookForSites(absent: readonly ProgramName[], sources: Sources, si
 /** Asks a site for its front page, by the proxy that downloads go by. A proxy that lets nobody through is no answer. */
 export async function reachesSite(url: string, environment: Environment, signal: AbortSignal): Promise<boolean> {
   const proxy = (name: string) => environment.variables[name.toLowerCase()] ?? environment.variables[name] ?? "";
-  const dispatcher = new EnvHttpProxyAgent({ httpProxy: proxy("HTTP_PROXY"), httpsProxy: proxy("HTTPS_PROXY"), noProxy: proxy("NO_PROXY") });
+  const dispatcher = new EnvHttpProxyAgent({
+    httpProxy: proxy("HTTP_PROXY"),
+    httpsProxy: proxy("HTTPS_PROXY"),
+    noProxy: proxy("NO_PROXY"),
+  });
   try {
     const answer = await request(url, { method: "HEAD", dispatcher, signal });
     return answer.statusCode < 500 && answer.statusCode !== 403 && answer.statusCode !== 407;
@@ -189,7 +217,9 @@ const toolVersions: Record<ToolName, { program: string; args: readonly string[];
 
 async function lookForTools(environment: Environment, signal: AbortSignal): Promise<Observations["tools"]> {
   const names = Object.keys(toolVersions) as ToolName[];
-  const tools = await Promise.all(names.map(async (name) => [name, await inTime(async () => await lookForTool(name, environment, signal), signal)] as const));
+  const tools = await Promise.all(
+    names.map(async (name) => [name, await inTime(async () => await lookForTool(name, environment, signal), signal)] as const),
+  );
   return Object.fromEntries(tools) as Observations["tools"];
 }
 
@@ -219,7 +249,11 @@ async function lookAtEndpoint(environment: Environment): Promise<SeenEndpoint> {
 
 async function lookAtDocker(sources: Sources, signal: AbortSignal): Promise<SeenDocker> {
   const { host, client } = await sources.docker();
-  const [version, info, images] = await Promise.all([client.version(signal), client.info(signal), client.images({ reference: ["kindest/node", "offline/node"] }, signal)]);
+  const [version, info, images] = await Promise.all([
+    client.version(signal),
+    client.info(signal),
+    client.images({ reference: ["kindest/node", "offline/node"] }, signal),
+  ]);
   const place: Place = !host.isLocal ? "remote" : sources.platform === "linux" && version.KernelVersion === release() ? "here" : "vm";
   return {
     place,
@@ -235,42 +269,49 @@ async function lookAtDocker(sources: Sources, signal: AbortSignal): Promise<Seen
 }
 
 /** All networks, not only ours: the address of the list with nothing after it. */
-async function listNetworks(client: DockerClient, signal: AbortSignal): Promise<NetworkDetails[]> {
+async function lookAtNetworks(sources: Sources, signal: AbortSignal): Promise<SeenNetwork[]> {
+  const { client } = await sources.docker();
   const all = (await client.network("", signal)) as NetworkDetails[] | NetworkDetails | undefined;
-  return Array.isArray(all) ? all : [];
+  if (!Array.isArray(all)) throw new Error("the daemon does not list its networks");
+  return all.map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) }));
 }
 
-function networkOf({ Name, IPAM }: NetworkDetails): SeenNetwork {
-  return { name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) };
-}
-
-async function lookAtWays(platform: NodeJS.Platform): Promise<Way[]> {
+/** Only where Docker runs on this kernel, which is Linux. */
+async function lookAtWays(): Promise<Way[]> {
   const addresses = Object.entries(networkInterfaces()).flatMap(([device, all]) =>
     (all ?? []).flatMap(({ family, cidr }): Way[] => (family === "IPv4" && cidr ? [{ kind: "interface", device, cidr }] : [])),
   );
-  // Elsewhere Docker runs in a virtual machine, and nobody asks.
-  const routes = platform === "linux" ? routesIn(await readFile("/proc/net/route", "utf8").catch(() => "")) : [];
-  return [...addresses, ...routes];
+  return [...addresses, ...routesIn(await readFile("/proc/net/route", "utf8").catch(() => ""))];
 }
 
-async function lookAtInotify(platform: NodeJS.Platform, endpoint: Seen<SeenEndpoint>, docker: Seen<SeenDocker>): Promise<InotifyLimits> {
+async function lookAtInotify(
+  platform: NodeJS.Platform,
+  endpoint: Seen<SeenEndpoint>,
+  docker: Seen<SeenDocker>,
+): Promise<Seen<InotifyLimits>> {
   const place = "value" in docker ? docker.value.place : undefined;
   const isElsewhere = place === undefined ? "value" in endpoint && endpoint.value.kind !== "unix" : place === "remote";
-  if (isElsewhere) throw new Error("cannot be seen from here: Docker is on another host");
-  if (place === "vm" || platform !== "linux") throw new Error("cannot be seen from here: Docker runs in a virtual machine");
+  if (isElsewhere) return { trouble: "cannot be seen from here: Docker is on another host" };
+  if (place === "vm" || platform !== "linux") return { trouble: "cannot be seen from here: Docker runs in a virtual machine" };
   const read = async (name: string) => Number(await readFile(`/proc/sys/fs/inotify/${name}`, "utf8"));
-  const [instances, watches] = await Promise.all([read("max_user_instances"), read("max_user_watches")]);
-  return { instances, watches };
+  try {
+    const [instances, watches] = await Promise.all([read("max_user_instances"), read("max_user_watches")]);
+    return { value: { instances, watches } };
+  } catch (error) {
+    return troubleOf(error);
+  }
 }
 
-async function lookAtDockerDisk(docker: Seen<SeenDocker>): Promise<Space> {
-  if ("trouble" in docker) throw new Error(unanswered.trouble);
+async function lookAtDockerDisk(docker: Seen<SeenDocker>): Promise<Seen<Space>> {
+  if ("trouble" in docker) return unanswered;
   const { place, rootDir } = docker.value;
-  if (place !== "here") throw new Error(`cannot be seen from here: ${rootDir} is ${place === "vm" ? "in Docker's virtual machine" : "on the Docker host"}`);
+  if (place !== "here") {
+    return { trouble: `cannot be seen from here: ${rootDir} is ${place === "vm" ? "in Docker's virtual machine" : "on the Docker host"}` };
+  }
   try {
-    return await spaceOf(rootDir);
+    return { value: await spaceOf(rootDir) };
   } catch (error) {
-    throw new Error(`${rootDir} cannot be seen from here: ${systemCodeOf(error) ?? messageOf(error)}`, { cause: error });
+    return { trouble: `${rootDir} cannot be seen from here: ${systemCodeOf(error) ?? messageOf(error)}` };
   }
 }
 
@@ -286,17 +327,20 @@ async function spaceIn(path: string): Promise<Space> {
   return { ...(await spaceOf(await existing(path))), path };
 }
 
-async function lookAtFolder(path: string): Promise<Folder> {
-  try {
+async function lookAtFolder(path: string, signal: AbortSignal): Promise<Folder> {
+  const seen = await inTime(async () => {
     const there = await existing(path);
-    if (!(await stat(there)).isDirectory()) return { path, trouble: `${there} is no folder` };
+    if (!(await stat(there)).isDirectory()) throw new Error(`${there} is no folder`);
     await access(there, constants.W_OK | constants.X_OK);
-    return { path, trouble: undefined };
-  } catch (error) {
-    const code = systemCodeOf(error);
-    const why = { EACCES: "this user may not", EPERM: "this user may not", EROFS: "the file system is read-only", ENOTDIR: "a part of the path is no folder" }[code ?? ""];
-    return { path, trouble: why ?? messageOf(error) };
-  }
+  }, signal);
+  if ("value" in seen) return { path, trouble: undefined };
+  const reasons: Record<string, string> = {
+    EACCES: "this user may not",
+    EPERM: "this user may not",
+    EROFS: "the file system is read-only",
+    ENOTDIR: "a part of the path is no folder",
+  };
+  return { path, trouble: reasons[seen.code ?? ""] ?? seen.trouble };
 }
 
 /** The folder itself or the nearest one above it that exists. */
@@ -316,17 +360,32 @@ async function exists(path: string): Promise<boolean> {
 // -- leftovers ----------------------------------------------------------------------------------------------------------
 
 /** The same two looks at the world as controllers/reap, without a deed; and those of other installations too. */
-async function lookForLeftovers(sources: Sources, hasDocker: boolean, signal: AbortSignal): Promise<Leftover[]> {
+async function lookForLeftovers(sources: Sources, docker: Promise<Seen<SeenDocker>>, signal: AbortSignal): Promise<Leftovers> {
   const now = new Date();
-  const records = await sources.records.all();
-  const left = records.flatMap((record) => {
+  const instancePath = join(sources.environment.dataDir, "instance");
+  const [records, instance] = await Promise.all([
+    inTime(async () => await sources.records.all(), signal),
+    inTime(async () => (await readFile(instancePath, "utf8")).trim(), signal),
+  ]);
+  const recorded = "value" in records ? records.value : [];
+  const ofRecords = recorded.flatMap((record): Leftover[] => {
     const ownership = ownershipOf(record);
     const reason = ownership && reasonToReap(ownership, now);
     return reason ? [{ what: `cluster ${record.name}`, reason, instance: record.instance }] : [];
   });
-  if (!hasDocker) return left;
+  const uids = new Set(recorded.map(({ uid }) => uid));
+  const objects: Seen<Leftover[]> =
+    "trouble" in (await docker) ? unanswered : await inTime(async () => await leftoverObjects(sources, uids, now, signal), signal);
+  return {
+    left: [...ofRecords, ...("value" in objects ? objects.value : [])],
+    unseen: [records, objects].flatMap((seen) => ("trouble" in seen ? [seen.trouble] : [])),
+    instance: "value" in instance ? instance.value : undefined,
+  };
+}
+
+/** Objects whose record is gone. */
+async function leftoverObjects(sources: Sources, recorded: ReadonlySet<string>, now: Date, signal: AbortSignal): Promise<Leftover[]> {
   const { client } = await sources.docker();
-  const recorded = new Set(records.map(({ uid }) => uid));
   const leftover = (what: string, found: Labels | null): Leftover[] => {
     const ownership = ownershipIn(found);
     const reason = ownership && !recorded.has(found?.[labels.uid] ?? "") ? reasonToReap(ownership, now) : undefined;
@@ -338,7 +397,6 @@ async function lookForLeftovers(sources: Sources, hasDocker: boolean, signal: Ab
     client.images({ label: [labels.instance] }, signal),
   ]);
   return [
-    ...left,
     ...containers.flatMap(({ Id, Names, Labels: found }) => leftover(`container ${Names[0]?.slice(1) ?? Id}`, found)),
     ...networks.flatMap(({ Name, Labels: found }) => leftover(`network ${Name}`, found)),
     ...images.flatMap(({ Id, RepoTags, Labels: found }) => leftover(`image ${RepoTags?.[0] ?? Id}`, found)),

@@ -37,12 +37,19 @@ export function judgeProgram(name: ProgramName, seen: Seen<FoundProgram | undefi
   if ("trouble" in seen) return { ...check, state: "missing", found: seen.trouble, ...(seen.hint ? { fix: `# ${seen.hint}` } : {}) };
   const program = seen.value;
   if (program) {
-    const source = { explicit: "named by the environment", path: "in PATH", cache: "in the cache", download: "downloaded", build: "built" }[program.source];
+    const source = { explicit: "named by the environment", path: "in PATH", cache: "in the cache", download: "downloaded", build: "built" }[
+      program.source
+    ];
     return { ...check, state: "ok", found: `${program.version ?? "unknown version"}, ${source}: ${program.path}` };
   }
   const get = getBy ? { fix: `${getBy}   # gets it now` } : {};
   if (ways.site) {
-    return { ...check, state: "warning", found: `not here yet: downloaded from ${ways.site} when it is first needed, about ${minutes(downloadMinutes)}`, ...get };
+    return {
+      ...check,
+      state: "warning",
+      found: `not here yet: downloaded from ${ways.site} when it is first needed, about ${minutes(downloadMinutes)}`,
+      ...get,
+    };
   }
   if (ways.hasGo) {
     const found = `not here yet: built with the Go toolchain when it is first needed, up to ${minutes(buildMinutes)} (its download site does not answer)`;
@@ -84,7 +91,12 @@ export function judgeTool(name: ToolName, seen: Seen<SeenTool | undefined>, { ma
   if (tool) return { ...check, state: "ok", found: `${tool.version ?? "unknown version"}, in PATH: ${tool.path}` };
   switch (name) {
     case "docker-cli":
-      return { ...check, state: "missing", found: "there is no docker in PATH: kind runs it", fix: "# install it: https://docs.docker.com/engine/install/" };
+      return {
+        ...check,
+        state: "missing",
+        found: "there is no docker in PATH: kind runs it",
+        fix: "# install it: https://docs.docker.com/engine/install/",
+      };
     case "ssh":
       if (!isDockerBySsh) return { ...check, state: "ok", found: "not here; only a Docker host by ssh:// needs it" };
       return { ...check, state: "missing", found: "not here: the Docker host is reached by ssh", fix: install(sshPackages, machine) };
@@ -92,7 +104,12 @@ export function judgeTool(name: ToolName, seen: Seen<SeenTool | undefined>, { ma
       return { ...check, state: "missing", found: "not here: no sources can be checked out", fix: install({}, machine) };
     case "go":
       if (!isProgramAbsent) return { ...check, state: "ok", found: "not here; nothing has to be built" };
-      return { ...check, state: "warning", found: "not here: a program that cannot be downloaded cannot be built either", fix: "# install it: https://go.dev/dl/" };
+      return {
+        ...check,
+        state: "warning",
+        found: "not here: a program that cannot be downloaded cannot be built either",
+        fix: "# install it: https://go.dev/dl/",
+      };
   }
 }
 

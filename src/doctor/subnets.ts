@@ -30,13 +30,18 @@ export function judgeSubnets(networks: Seen<SeenNetwork[]>, ways: readonly Way[]
   const interfaces = crossings(ways, "interface").filter((range) => !dockers.some((own) => isSame(own, range)));
   const routes = crossings(ways, "route").filter((range) => ![...dockers, ...interfaces].some((own) => isSame(own, range)));
   const taken = [...dockers, ...interfaces];
-  const subnets = Array.from({ length: pool.subnets }, (_, i) => ({ first: pool.first + i * pool.size, last: pool.first + (i + 1) * pool.size - 1 }));
+  const subnets = Array.from({ length: pool.subnets }, (_, i) => ({
+    first: pool.first + i * pool.size,
+    last: pool.first + (i + 1) * pool.size - 1,
+  }));
   const free = subnets.filter((subnet) => !taken.some((range) => overlap(range, subnet))).length;
   const count = networks.value.length;
   const found = [
     `${count} network${count === 1 ? "" : "s"}; ${free.toLocaleString("en")} of our ${pool.subnets.toLocaleString("en")} subnets in ${pool.text} are free`,
     ...interfaces.map(({ device, cidr }) => `${device} of this machine uses ${cidr}`),
-    ...routes.map(({ device, cidr }) => `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`),
+    ...routes.map(
+      ({ device, cidr }) => `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`,
+    ),
     ...(ways === undefined ? ["the Docker host's own routes cannot be seen from here"] : []),
   ].join("; ");
   const hasWays = interfaces.length + routes.length > 0;
@@ -49,19 +54,24 @@ const lookAtWays = `ip -4 address; ip -4 route   # who uses addresses of ${pool.
 
 /** The routes of /proc/net/route but for the default one: hexadecimal numbers, least significant byte first. */
 export function routesIn(text: string): Way[] {
-  return text.split("\n").slice(1).flatMap((line) => {
-    const [device = "", destination, , , , , , mask] = line.trim().split(/\s+/);
-    if (!destination || !mask || /^0+$/.test(mask)) return [];
-    const octets = (hex: string) => [...Buffer.from(hex, "hex")].reverse();
-    const prefix = octets(mask).reduce((bits, octet) => bits + octet.toString(2).replaceAll("0", "").length, 0);
-    return [{ kind: "route", device, cidr: `${octets(destination).join(".")}/${prefix}` }];
-  });
+  return text
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => {
+      const [device = "", destination, , , , , , mask] = line.trim().split(/\s+/);
+      if (!destination || !mask || /^0+$/.test(mask)) return [];
+      const octets = (hex: string) => [...Buffer.from(hex, "hex")].reverse();
+      const prefix = octets(mask).reduce((bits, octet) => bits + octet.toString(2).replaceAll("0", "").length, 0);
+      return [{ kind: "route", device, cidr: `${octets(destination).join(".")}/${prefix}` }];
+    });
 }
 
 /** Those of one kind that meet our subnets. */
 function crossings(ways: readonly Way[] | undefined, kind: Way["kind"]): (Way & Range)[] {
   const whole = { first: pool.first, last: pool.first + pool.subnets * pool.size - 1 };
-  const ranges = (ways ?? []).filter((way) => way.kind === kind).flatMap((way) => rangesOf([way.cidr]).map((range) => ({ ...way, ...range })));
+  const ranges = (ways ?? [])
+    .filter((way) => way.kind === kind)
+    .flatMap((way) => rangesOf([way.cidr]).map((range) => ({ ...way, ...range })));
   return ranges.filter((range) => overlap(range, whole));
 }
 

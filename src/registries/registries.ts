@@ -30,11 +30,20 @@ export interface EnsureOptions {
   isDurable: boolean;
   /** May a registry that we did not make be made anew? */
   mayAdopt?: boolean;
+  /** Is it an error when it is there already? */
+  mustCreate?: boolean;
   onProgress(line: string): void;
   signal?: AbortSignal | undefined;
 }
 
-export type EnsureResult = { containerId: string; hostPort: number; change: "created" | "recreated" | "started" | "unchanged"; reasons: string[] };
+export type EnsureResult = {
+  containerId: string;
+  hostPort: number;
+  /** Docker networks that it is on. */
+  networks: string[];
+  change: "created" | "recreated" | "started" | "unchanged";
+  reasons: string[];
+};
 
 export class Registries {
   readonly #docker: DockerClient;
@@ -60,12 +69,18 @@ export class Registries {
   /** Makes the registry, starts it, or leaves it alone. Under the lock of its name. */
   async ensure(desired: Registry, options: EnsureOptions): Promise<EnsureResult> {
     const name = desired.metadata.name;
+    await this.#finishReplacing(name, options.signal);
     const existing = await this.#find(name, options.signal);
     if (!existing) {
       await this.#refuseForeign(name, options.signal);
-      return { ...(await this.#create(desired, undefined, options)), change: "created", reasons: [] };
+      return { ...(await this.#create(desired, options)), networks: [], change: "created", reasons: [] };
+    }
+    if (options.mustCreate) {
+      throw new SeatrialError("already-exists", `registry ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
     }
     const reasons = reasonsToRecreate(existing, desired);
+    // A kill between the daemon's choice of a port and our pinning of it leaves a container that changes its port with every start.
+    if (options.isDurable && ownershipIn(existing.Config.Labels) && !isPinned(existing)) reasons.push("its port was not chosen for good yet");
     if (reasons.length > 0) {
       const owner = ownershipIn(existing.Config.Labels);
       if (!owner && !options.mayAdopt) {
@@ -74,20 +89,23 @@ export class Registries {
         });
       }
       for (const reason of reasons) options.onProgress(`registry ${name} is made anew, with its contents: ${reason}`);
-      return { ...(await this.#create(desired, existing, options)), change: "recreated", reasons };
+      return { ...(await this.#replace(desired, existing, options)), change: "recreated", reasons };
     }
     if (existing.State.Running) return { containerId: existing.Id, hostPort: hostPortOf(existing) ?? 0, change: "unchanged", reasons };
-    await this.#start(name, existing.Id, options.signal);
-    const started = await this.#docker.container(existing.Id, options.signal);
-    return { containerId: existing.Id, hostPort: hostPortOf(started) ?? 0, change: "started", reasons: [`it was ${existing.State.Status}`] };
+    const hostPort = await this.#start(name, existing.Id, options.signal);
+    return { containerId: existing.Id, hostPort, change: "started", reasons: [`it was ${existing.State.Status}`] };
   }
 
-  /** Removes a registry with its contents. Success when there is none. */
-  async delete(name: string, signal?: AbortSignal): Promise<void> {
+  /**
+   * Removes a registry with its contents, also contents whose container is gone already: a delete that was killed goes on.
+   * @returns false when there was nothing to remove.
+   */
+  async delete(name: string, signal?: AbortSignal): Promise<boolean> {
     const existing = await this.#find(name, signal);
-    if (!existing) return;
-    await this.#docker.removeContainer(existing.Id, signal);
-    await this.#docker.removeVolume(volumeName(name), signal);
+    if (existing) await this.#docker.removeContainer(existing.Id, signal);
+    const volumes = (await this.#docker.volumes(`${labels.registry}=${name}`, signal)).filter(({ Name }) => Name === volumeName(name));
+    for (const { Name } of volumes) await this.#docker.removeVolume(Name, signal);
+    return existing !== undefined || volumes.length > 0;
   }
 
   async #find(name: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -106,24 +124,17 @@ export class Registries {
     }
   }
 
-  async #create(desired: Registry, previous: ContainerDetails | undefined, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
+  /** Makes a registry where there was none. A port that the daemon chose is pinned by making the container again with it. */
+  async #create(desired: Registry, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
     const { signal } = options;
     const name = desired.metadata.name;
-    const image = await this.#ensureImage(desired.spec.image, previous, options);
-    const wantedPort = desired.spec.port || hostPortOf(previous) || 0;
-    const body = (port: number) => containerBody(desired, image, previous, port, options);
-    if (previous) await this.#docker.removeContainer(previous.Id, signal, { keepVolumes: true });
+    const image = await this.#ensureImage(desired.spec.image, undefined, options);
+    const wantedPort = desired.spec.port || 0;
     for (let attempt = 1, port = wantedPort; ; attempt++) {
-      const containerId = await this.#docker.createContainer(name, body(port), signal);
+      const containerId = await this.#docker.createContainer(name, containerBody(desired, image, undefined, port, options), signal);
       try {
-        await this.#start(name, containerId, signal);
-        const hostPort = hostPortOf(await this.#docker.container(containerId, signal));
-        if (!hostPort) throw new SeatrialError("command-failed", `registry ${name} ended as soon as it was started: ${await this.#docker.containerLogs(containerId, limits.errorTailLines, signal)}`);
-        if (!options.isDurable || port === hostPort) {
-          await this.#rejoin(containerId, name, previous, signal);
-          return { containerId, hostPort };
-        }
-        // The daemon chose a port that is free on its host; made again with it, the registry keeps it for good.
+        const hostPort = await this.#start(name, containerId, signal);
+        if (!options.isDurable || port === hostPort) return { containerId, hostPort };
         port = hostPort;
         await this.#docker.removeContainer(containerId, signal);
       } catch (error) {
@@ -135,9 +146,46 @@ export class Registries {
     }
   }
 
-  async #start(name: string, id: string, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Makes a registry anew over the same contents. The old container is removed only when the new one runs; when that does
+   * not start, the old one is back as it was.
+   */
+  async #replace(desired: Registry, previous: ContainerDetails, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
+    const { signal } = options;
+    const name = desired.metadata.name;
+    const image = await this.#ensureImage(desired.spec.image, previous, options);
+    const port = desired.spec.port || hostPortOf(previous) || 0;
+    const containerId = await this.#docker.createContainer(successorName(name), containerBody(desired, image, previous, port, options), signal);
+    try {
+      if (previous.State.Running) await this.#docker.stopContainer(previous.Id, signal);
+      const hostPort = await this.#start(name, containerId, signal);
+      await this.#rejoin(containerId, name, previous, signal);
+      await this.#docker.removeContainer(previous.Id, signal, { keepVolumes: true });
+      await this.#docker.renameContainer(containerId, name, signal);
+      return { containerId, hostPort };
+    } catch (error) {
+      await this.#docker.removeContainer(containerId, undefined, { keepVolumes: true }).catch(() => {}); // The first error says more.
+      if (previous.State.Running) await this.#docker.startContainer(previous.Id).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** A command that was killed while it made a registry anew left two containers, or the new one under its first name. */
+  async #finishReplacing(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const successor = await this.#docker.container(successorName(name), signal);
+    if (!successor || successor.Config.Labels?.[labels.registry] !== name) return;
+    if (await this.#docker.container(name, signal)) await this.#docker.removeContainer(successor.Id, signal, { keepVolumes: true });
+    else await this.#docker.renameContainer(successor.Id, name, signal);
+  }
+
+  /** @returns the port on the Docker host. */
+  async #start(name: string, id: string, signal: AbortSignal | undefined): Promise<number> {
     try {
       await this.#docker.startContainer(id, signal);
+      const hostPort = hostPortOf(await this.#docker.container(id, signal));
+      if (hostPort) return hostPort;
+      const words = await this.#docker.containerLogs(id, limits.errorTailLines, signal);
+      throw new SeatrialError("command-failed", `registry ${name} ended as soon as it was started: ${words}`);
     } catch (error) {
       if (!(error instanceof DockerError) || !/port is already allocated|address already in use/.test(error.message)) throw error;
       const port = /(\d+(?:\.\d+){3}:\d+)/.exec(error.message)?.[1] ?? "its port";
@@ -191,8 +239,7 @@ function containerBody(desired: Registry, image: string, previous: ContainerDeta
   const { spec, metadata } = desired;
   const env = spec.env ?? customEnv(previous);
   const named = (entry: string) => entry.slice(0, entry.indexOf("="));
-  const mount = previous?.Mounts.find(({ Destination, Type }) => Destination === dataDirectory && Type === "volume")?.Name;
-  const volume = mount ?? (options.isDurable ? volumeName(metadata.name) : undefined);
+  const volume = contentsOf(previous) ?? (options.isDurable ? volumeName(metadata.name) : undefined);
   const allLabels: Labels = {
     ...spec.labels,
     [ctlptlRole.name]: ctlptlRole.value,
@@ -262,8 +309,22 @@ function hostPortOf(details: ContainerDetails | undefined): number | undefined {
   return Number(published) || undefined;
 }
 
+function isPinned(details: ContainerDetails): boolean {
+  return Number(details.HostConfig.PortBindings?.[containerPort]?.[0]?.HostPort) > 0;
+}
+
 function listenAddressOf(details: ContainerDetails | undefined): string | undefined {
   return details?.HostConfig.PortBindings?.[containerPort]?.[0]?.HostIp || undefined;
+}
+
+/** The volume that holds what was pushed. */
+function contentsOf(details: ContainerDetails | undefined): string | undefined {
+  return details?.Mounts.find(({ Destination, Type }) => Destination === dataDirectory && Type === "volume")?.Name;
+}
+
+/** The name of the new container as long as the old one is there. */
+function successorName(name: string): string {
+  return `${name}-successor`;
 }
 
 function volumeName(registry: string): string {

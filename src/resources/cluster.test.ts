@@ -26,7 +26,7 @@ describe("allowed", () => {
 
 test("problems of a cluster that was not read from a file have no place", () => {
   expect(validateCluster(cluster({ provider: "bare", nodes: 2 })).map(formatProblem)).toEqual([
-    "spec.nodes: must be 1: provider bare runs the control plane alone, without nodes (bare.components: [kwok] plays nodes)",
+    "spec.nodes: must be 1: provider bare runs the control plane alone, without nodes (bare.components: [kwok] plays them)",
   ]);
 });
 

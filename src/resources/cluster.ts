@@ -54,7 +54,7 @@ export const clusterSpecSchema = z.strictObject({
     .int()
     .min(1, "must be at least 1, the control plane")
     .optional()
-    .describe("Number of nodes: 1 is the control plane alone, n is that and n-1 workers. Default: 1."),
+    .describe("Number of nodes: 1 is the control plane alone, n is that and n-1 workers; on bare, the nodes that kwok plays. Default: 1."),
   clusterDomain: z
     .string()
     .max(253)
@@ -151,7 +151,8 @@ export function checkCluster(cluster: Cluster): Finding[] {
 
   if (spec.provider === "bare") {
     const noNodes = "provider bare runs the control plane alone, without nodes";
-    if ((spec.nodes ?? 1) > 1) report(`must be 1: ${noNodes} (bare.components: [kwok] plays nodes)`, "spec", "nodes");
+    const playsNodes = spec.bare?.components?.includes("kwok") ?? false;
+    if ((spec.nodes ?? 1) > 1 && !playsNodes) report(`must be 1: ${noNodes} (bare.components: [kwok] plays them)`, "spec", "nodes");
     if (spec.registry) report(`cannot be used: ${noNodes}, so nothing would pull images`, "spec", "registry");
     if (spec.registryAuths?.length) report(`cannot be used: ${noNodes}, so nothing would pull images`, "spec", "registryAuths");
   }

@@ -19,6 +19,8 @@ interface ApplyFlags extends PrintFlags {
   recreate: boolean;
   adopt: boolean;
   mergeKubeconfig: boolean;
+  /** For `create`: what is there already is an error. */
+  mustCreate?: boolean;
 }
 
 export function registerApply(program: Command, context: CommandContext): void {
@@ -40,6 +42,7 @@ export function registerApply(program: Command, context: CommandContext): void {
 async function applyAll(documents: readonly Document[], flags: ApplyFlags, format: ReturnType<typeof formatOf>, context: CommandContext): Promise<void> {
   const { workspace, signals } = context;
   const { signal } = signals;
+  const mustCreate = flags.mustCreate ?? false;
   const results = new Map<Document, string>();
   const failures: unknown[] = [];
   const settle = async (document: Document, work: Promise<string>) => {
@@ -52,22 +55,22 @@ async function applyAll(documents: readonly Document[], flags: ApplyFlags, forma
   };
   // Registries first, as ctlptl has it; a cluster boots beside its registry and waits for it only where it needs it.
   const registries = new Map<string, Promise<EnsureResult>>();
-  const registry = (resource: Registry): Promise<EnsureResult> => {
+  const registry = (resource: Registry, mustCreate: boolean): Promise<EnsureResult> => {
     const name = resource.metadata.name;
-    const running = registries.get(name) ?? applyRegistry(workspace, resource, { mayAdopt: flags.adopt, signal });
+    const running = registries.get(name) ?? applyRegistry(workspace, resource, { mayAdopt: flags.adopt, mustCreate, signal });
     registries.set(name, running);
     running.catch(() => {}); // Awaited by its document and by its clusters.
     return running;
   };
   const work: Promise<void>[] = [];
   for (const document of documents) {
-    if (document.kind === "Registry") work.push(settle(document, registry(document.resource).then(({ change }) => change)));
+    if (document.kind === "Registry") work.push(settle(document, registry(document.resource, mustCreate).then(({ change }) => change)));
   }
   for (const document of documents) {
     if (document.kind !== "Cluster") continue;
     const name = document.resource.spec.registry;
-    const needed = name ? (registries.get(name) ?? registry(registryNamed(name))) : undefined;
-    const options = { mayRecreate: flags.recreate, mayAdopt: flags.adopt, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
+    const needed = name ? (registries.get(name) ?? registry(registryNamed(name), false)) : undefined;
+    const options = { mayRecreate: flags.recreate, mayAdopt: flags.adopt, mustCreate, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
     work.push(settle(document, applyCluster(workspace, document.resource, options)));
   }
   await Promise.all(work);
@@ -161,16 +164,7 @@ export function registerCreate(program: Command, context: CommandContext): void 
 
 async function createOne(document: Document, flags: PrintFlags & { mergeKubeconfig: boolean }, context: CommandContext): Promise<void> {
   const format = formatOf(flags);
-  const { workspace } = context;
-  const name = document.resource.metadata.name;
-  const exists =
-    document.kind === "Cluster"
-      ? (await workspace.records.read(name)) !== undefined || (await (await workspace.provider(document.resource.spec.provider)).list()).some((cluster) => cluster.name === name)
-      : (await (await workspace.docker()).registries.find(name)) !== undefined;
-  if (exists) {
-    throw new SeatrialError("already-exists", `${document.kind.toLowerCase()} ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
-  }
-  await reportReaped(workspace);
-  await applyAll([document], { ...flags, filename: [], recreate: false, adopt: false }, format, context);
+  await reportReaped(context.workspace);
+  await applyAll([document], { ...flags, filename: [], recreate: false, adopt: false, mustCreate: true }, format, context);
 }
 

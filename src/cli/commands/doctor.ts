@@ -39,7 +39,9 @@ Exit code: 0 when a cluster can be made, by the provider that was named, else by
 function providerOf(asked: string | undefined): Provider | undefined {
   const provider = providers.find((name) => name === asked);
   if (asked !== undefined && !provider) {
-    throw new SeatrialError("usage", `${JSON.stringify(asked)} is not a kind of cluster`, { hint: `seatrial doctor, or seatrial doctor ${providers.join("|")}` });
+    throw new SeatrialError("usage", `${JSON.stringify(asked)} is not a kind of cluster`, {
+      hint: `seatrial doctor, or seatrial doctor ${providers.join("|")}`,
+    });
   }
   return provider;
 }
@@ -71,7 +73,12 @@ async function lookAround({ environment, signals }: CommandContext): ReturnType<
 
 /** One line for each check, below it the lines that mend it; at the end what can be made here. */
 export function reportTable(report: Report): string {
-  const [header = "", ...lines] = table(["CHECK", "STATE", "FOUND"], report.checks.map(({ name, state, found }) => [name, state, found.replaceAll(/\s*\n\s*/g, " ")])).trimEnd().split("\n");
+  const [header = "", ...lines] = table(
+    ["CHECK", "STATE", "FOUND"],
+    report.checks.map(({ name, state, found }) => [name, state, found.replaceAll(/\s*\n\s*/g, " ")]),
+  )
+    .trimEnd()
+    .split("\n");
   const withFixes = report.checks.flatMap((check, i) => [lines[i] ?? "", ...fixLines(check)]);
   const verdicts = providers.map((provider) => {
     const { ok, missing } = report.providers[provider];

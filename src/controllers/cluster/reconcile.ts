@@ -14,7 +14,8 @@ import { waitUntilReady } from "../../clusters/ready.ts";
 import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
 import { KubeClient, parseKubeconfig } from "../../kube/client.ts";
 import { type Cluster, contextNameOf, providers } from "../../resources/cluster.ts";
-import { formatDiff } from "../../resources/diff.ts";
+import { diffCluster, formatDiff } from "../../resources/diff.ts";
+import { loadDocuments } from "../../resources/documents.ts";
 import type { Workspace } from "../workspace.ts";
 import { deleteParts } from "../reap/reap.ts";
 import { isSame, type Plan, planCluster } from "./plan.ts";
@@ -22,6 +23,8 @@ import { isSame, type Plan, planCluster } from "./plan.ts";
 export interface ApplyClusterOptions {
   mayRecreate: boolean;
   mayAdopt: boolean;
+  /** Is it an error when it is there already? */
+  mustCreate: boolean;
   /** Put the cluster's context into the user's own kubeconfig, and make it current. */
   mergesKubeconfig: boolean;
   /** The registry that the cluster names, on its way to be there. */
@@ -36,6 +39,9 @@ export async function applyCluster(workspace: Workspace, desired: Cluster, optio
   const name = desired.metadata.name;
   using _lock = await workspace.records.lock(name, options.signal);
   const [observed, record, instance] = await Promise.all([observeCluster(workspace, name, desired), workspace.records.read(name), workspace.instance()]);
+  if (options.mustCreate && (observed || record)) {
+    throw new SeatrialError("already-exists", `cluster ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
+  }
   const plan = planCluster({ desired, observed, record, instance, mayRecreate: options.mayRecreate, mayAdopt: options.mayAdopt });
   const change = await carryOut(workspace, desired, plan, observed, record, options);
   if (options.mergesKubeconfig) await mergeKubeconfig(workspace.records.kubeconfigOf(name), userKubeconfigPath(workspace.environment), options.signal);
@@ -61,7 +67,7 @@ async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, obse
       await bootDeclared(workspace, desired, options, desired.spec.provider === record?.provider ? record.apiServerPort : undefined);
       return "recreated";
     case "adopt":
-      await keepCluster(workspace, desired, { ...recordFor(observed!, desired, await workspace.instance()), adopted: true }, observed!, false, options);
+      await adoptCluster(workspace, desired, observed!, options);
       return "adopted";
     case "keep": {
       const known = record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
@@ -118,6 +124,46 @@ async function checkCpus(workspace: Workspace, desired: Cluster): Promise<void> 
   if (NCPU < wanted) {
     throw new SeatrialError("refused", `cluster ${desired.metadata.name} asks for ${wanted} CPUs, and its Docker host has ${NCPU}`, { hint: "lower minCPUs, or give the host more" });
   }
+}
+
+/** Takes over a cluster that another tool made, if it is as the document says: it is asked, not believed. */
+async function adoptCluster(workspace: Workspace, desired: Cluster, observed: ObservedCluster, options: ApplyClusterOptions): Promise<void> {
+  const { name } = desired.metadata;
+  const provider = await workspace.provider(observed.provider);
+  const record: ClusterRecord = { ...recordFor(observed, desired, await workspace.instance()), adopted: true };
+  const docker = provider.capabilities.needsDocker ? await workspace.docker() : undefined;
+  if (docker) record.dockerHost = docker.address;
+  const kubeconfig = workspace.records.kubeconfigOf(name);
+  try {
+    await provider.writeKubeconfig(workspace.records.targetOf(record), kubeconfig, options.signal);
+    await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
+    await expectAnswer(client, name, observed);
+    const differences = diffCluster(await currentOf(client, desired, observed), desired).filter(({ change }) => change === "recreate");
+    if (differences.length > 0) {
+      throw new SeatrialError("refused", [`cluster ${name} is not as asked for; it was not taken over`, ...formatDiff(differences)].join("\n"), {
+        hint: "let the document say what the cluster is; after apply --adopt it can be changed with --recreate",
+      });
+    }
+  } catch (error) {
+    await workspace.records.remove(name);
+    throw error;
+  }
+  await keepCluster(workspace, desired, record, observed, false, options);
+}
+
+/** What a foreign cluster is, as far as it tells: ctlptl leaves its document in a ConfigMap, kind the number of nodes. */
+async function currentOf(client: KubeClient, desired: Cluster, observed: ObservedCluster): Promise<Cluster> {
+  const version = await client.get<{ gitVersion: string }>("/version");
+  const stored = await client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/ctlptl-cluster-spec");
+  const text = stored?.data?.["cluster.v1alpha1"];
+  const fromCtlptl = text === undefined ? undefined : (loadDocuments(withApiVersion(text), "ctlptl-cluster-spec")[0]?.resource as Cluster | undefined);
+  const spec = fromCtlptl?.spec ?? { ...desired.spec, nodes: observed.parts.length };
+  return { ...desired, spec, status: { ...(version ? { kubernetesVersion: version.gitVersion } : {}) } };
+}
+
+/** ctlptl writes the document without saying what it is. */
+function withApiVersion(text: string): string {
+  return /^apiVersion:/m.test(text) ? text : `apiVersion: ctlptl.dev/v1alpha1\nkind: Cluster\n${text}`;
 }
 
 /** A cluster that stays: its kubeconfig is there, its API answers, what can be changed in place is as asked for. */

@@ -5,7 +5,7 @@
  * Docker host that carry this installation's label and have no record. What is declared, and what another installation
  * made, is never touched.
  */
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, systemCodeOf } from "../../base/errors.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
 import type { Labels } from "../../docker/client.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
@@ -66,7 +66,10 @@ export async function deleteRecorded(workspace: Workspace, record: ClusterRecord
  * record names. The caller holds the lock of its name. What is gone already is no error, so that it can be done again.
  */
 export async function deleteParts(workspace: Workspace, record: ClusterRecord, signal?: AbortSignal): Promise<void> {
-  await workspace.records.write({ ...record, phase: "Deleting" });
+  await workspace.records.write({ ...record, phase: "Deleting" }).catch((error: unknown) => {
+    // A full disk must not keep anybody from deleting: the record stays as it was until all is gone.
+    if (systemCodeOf(error) !== "ENOSPC") throw error;
+  });
   await Promise.all(processesMarked(runMark, record.uid).map(({ identity }) => stopDaemon(identity)));
   const there = await workspace.onHost(record.dockerHost);
   const provider = await there.provider(record.provider);

@@ -7,7 +7,7 @@ import type { EnsureResult } from "../../registries/registries.ts";
 import type { Registry } from "../../resources/registry.ts";
 import type { Workspace } from "../workspace.ts";
 
-export async function applyRegistry(workspace: Workspace, desired: Registry, options: { mayAdopt: boolean; signal?: AbortSignal | undefined }): Promise<EnsureResult> {
+export async function applyRegistry(workspace: Workspace, desired: Registry, options: { mayAdopt: boolean; mustCreate: boolean; signal?: AbortSignal | undefined }): Promise<EnsureResult> {
   const { registries } = await workspace.docker();
   using _lock = await lockRegistry(workspace, desired.metadata.name, options.signal);
   return await registries.ensure(desired, {
@@ -15,6 +15,7 @@ export async function applyRegistry(workspace: Workspace, desired: Registry, opt
     uid: newUid(),
     isDurable: true,
     mayAdopt: options.mayAdopt,
+    mustCreate: options.mustCreate,
     onProgress: (line) => workspace.output.err(line),
     signal: options.signal,
   });
@@ -24,9 +25,7 @@ export async function applyRegistry(workspace: Workspace, desired: Registry, opt
 export async function deleteRegistry(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
   const { registries } = await workspace.docker();
   using _lock = await lockRegistry(workspace, name, signal);
-  if (!(await registries.find(name, signal))) return false;
-  await registries.delete(name, signal);
-  return true;
+  return await registries.delete(name, signal);
 }
 
 async function lockRegistry(workspace: Workspace, name: string, signal: AbortSignal | undefined) {
