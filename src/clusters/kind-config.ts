@@ -9,11 +9,16 @@ type KindNode = NonNullable<KindConfig["nodes"]>[number];
 
 export const certsDirectory = "/etc/containerd/certs.d";
 
-/**
- * @param images the image with our labels for each image that a node names, and under "" for nodes that name none.
- * @param apiServerPort a port on the Docker host that was chosen before; without one, the daemon chooses at each start.
- */
-export function kindConfigOf(cluster: Cluster, images: ReadonlyMap<string, string>, apiServerPort: number | undefined): KindConfig {
+export interface KindConfigOptions {
+  /** The image with our labels for each image that a node names, and under "" for nodes that name none. */
+  images: ReadonlyMap<string, string>;
+  /** A port on the Docker host that was chosen before; without one, the daemon chooses at each start. */
+  apiServerPort?: number | undefined;
+  /** Kubelets from 1.35 on do not start on cgroup v1 unless they are told to. */
+  isCgroupV1: boolean;
+}
+
+export function kindConfigOf(cluster: Cluster, { images, apiServerPort, isCgroupV1 }: KindConfigOptions): KindConfig {
   const { spec, metadata } = cluster;
   const native = spec.kind?.config ?? {};
   const count = spec.nodes ?? 1;
@@ -26,7 +31,7 @@ export function kindConfigOf(cluster: Cluster, images: ReadonlyMap<string, strin
   };
   const domain = spec.clusterDomain;
   const featureGates = { ...native.featureGates, ...spec.featureGates };
-  const patches = [...(native.kubeadmConfigPatches ?? []), ...(domain ? domainPatches(domain) : [])];
+  const patches = [...(native.kubeadmConfigPatches ?? []), ...(domain ? domainPatches(domain) : []), ...(isCgroupV1 && minorOf(spec.kubernetesVersion) >= 35 ? [cgroupV1Patch] : [])];
   return {
     ...native,
     kind: "Cluster",
@@ -42,9 +47,15 @@ export function kindConfigOf(cluster: Cluster, images: ReadonlyMap<string, strin
 
 /** Node images from kind 0.27 on (Kubernetes 1.32) read the folder by themselves; a patch costs a restart of containerd. */
 function needsCertsPatch(version: string | undefined): boolean {
-  const minor = Number(/^v1\.(\d+)/.exec(version ?? "")?.[1] ?? Infinity);
-  return minor < 32;
+  return minorOf(version) < 32;
 }
+
+/** No version asked for means the newest. */
+function minorOf(version: string | undefined): number {
+  return Number(/^v1\.(\d+)/.exec(version ?? "")?.[1] ?? Infinity);
+}
+
+const cgroupV1Patch = "kind: KubeletConfiguration\nfailCgroupV1: false\n";
 
 function domainPatches(domain: string): string[] {
   return [

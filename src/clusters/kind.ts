@@ -23,7 +23,7 @@ import { defaultKubernetesVersion } from "../programs/versions.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import { extractTar } from "./archive.ts";
 import { kindConfigOf } from "./kind-config.ts";
-import { writeFileWhole } from "./kubeconfig.ts";
+import { renameKubeconfig, writeFileWhole } from "./kubeconfig.ts";
 import { loadImages } from "./load-images.ts";
 import { createNetwork } from "./networks.ts";
 import { ensureNodeImage, findNodeImage, labelImage } from "./node-image.ts";
@@ -63,13 +63,15 @@ export class KindProvider implements ClusterProvider {
     const name = cluster.metadata.name;
     const ours = { ...ownershipLabels(ownership), [labels.cluster]: name, [labels.uid]: uid };
     const hasIpv6 = ["ipv6", "dual"].includes(cluster.spec.kind?.config?.networking?.ipFamily ?? "ipv4");
-    const [kind, images, networkId] = await together(signal, (all) => [
+    const [kind, images, networkId, { CgroupVersion }] = await together(signal, (all) => [
       this.#options.programs.find({ name: "kind" }, all),
       this.#prepareImages({ ...request, signal: all }, { ...ours, [labels.resource]: JSON.stringify(withoutCredentials(cluster)) }),
       createNetwork(this.#docker, networkName(name, uid), { labels: ours, seed: parseInt(uid.slice(0, 6), 16), hasIpv6, signal: all }),
+      this.#docker.info(all),
     ]);
+    const config = kindConfigOf(cluster, { images, apiServerPort: request.apiServerPort, isCgroupV1: CgroupVersion === "1" });
     await together(signal, (both) => [
-      this.#runKind(kind.path, { ...request, signal: both }, stringify(kindConfigOf(cluster, images, request.apiServerPort))),
+      this.#runKind(kind.path, { ...request, signal: both }, stringify(config)),
       request.registry ? this.#wireWhenUp({ ...request, signal: both }, networkId) : Promise.resolve(),
     ]);
     await this.#makeReachable(request.kubeconfig);
@@ -249,15 +251,8 @@ export class KindProvider implements ClusterProvider {
     if (read.exitCode !== 0) throw new SeatrialError("command-failed", `could not read the kubeconfig of cluster ${target.name}: ${read.stderr.toString().trim()}`);
     const published = await this.#publishedApi(target, signal);
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, { hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs` });
-    const context = `kind-${target.name}`;
-    const text = read.stdout
-      .toString("utf8")
-      .replace(/server: .*/, `server: https://${published.HostIp.includes(":") ? `[${published.HostIp}]` : published.HostIp}:${published.HostPort}`)
-      .replaceAll("kubernetes-admin@kubernetes", context)
-      .replaceAll("name: kubernetes-admin", `name: ${context}`)
-      .replaceAll("user: kubernetes-admin", `user: ${context}`)
-      .replaceAll("name: kubernetes", `name: ${context}`)
-      .replaceAll("cluster: kubernetes", `cluster: ${context}`);
+    const address = published.HostIp.includes(":") ? `[${published.HostIp}]` : published.HostIp;
+    const text = renameKubeconfig(read.stdout.toString("utf8"), `kind-${target.name}`, `https://${address}:${published.HostPort}`);
     await writeFileWhole(path, text);
     await this.#makeReachable(path);
   }
@@ -305,7 +300,7 @@ export class KindProvider implements ClusterProvider {
     const [networks, images] = await Promise.all([this.#docker.networks(ours, signal), this.#docker.images({ label: [ours] }, signal)]);
     await Promise.all([
       ...networks.map(({ Id }) => this.#docker.removeNetwork(Id, signal)),
-      ...images.map(({ Id, RepoTags }) => this.#docker.removeImage(RepoTags?.[0] ?? Id, signal)),
+      ...images.map((image) => this.#docker.removeListed(image, signal)),
     ]);
   }
 

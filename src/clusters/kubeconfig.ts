@@ -11,6 +11,7 @@ import type { Environment } from "../base/environment.ts";
 import { SeatrialError, messageOf, systemCodeOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
+import { parseKubeconfig } from "../kube/client.ts";
 
 const sections = ["clusters", "users", "contexts"] as const;
 
@@ -37,6 +38,32 @@ export async function writeFileWhole(path: string, text: string): Promise<void> 
       ...(code === "ENOSPC" ? { hint: `free some space on the disk of ${dirname(path)}, then run the same command again` } : {}),
       cause: error,
     });
+  }
+}
+
+/** The one cluster, user and context of a kubeconfig under one name, with the server's address as seen from here. */
+export function renameKubeconfig(text: string, name: string, server: string): string {
+  const given = parseDocument(text);
+  const part = (section: (typeof sections)[number], field: string) => {
+    const value = entriesOf(given, section)[0]?.get(field);
+    return isMap(value) ? (value.toJSON() as Record<string, unknown>) : {};
+  };
+  return new Document({
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name, cluster: { ...part("clusters", "cluster"), server } }],
+    users: [{ name, user: part("users", "user") }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    "current-context": name,
+  }).toString();
+}
+
+/** Whether a file is there and has this context, whole: one that a person emptied or damaged is written anew. */
+export async function isUsableKubeconfig(path: string, context: string): Promise<boolean> {
+  try {
+    return parseKubeconfig(await readFile(path, "utf8"), path).context === context;
+  } catch {
+    return false;
   }
 }
 

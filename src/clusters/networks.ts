@@ -8,7 +8,7 @@ import { limits } from "../base/limits.ts";
 import { type DockerClient, DockerError, type Labels } from "../docker/client.ts";
 
 /** 1,024 subnets of 62 addresses: a cluster's nodes, its registry and a few tests. */
-const pool = { first: (10 << 24) | (213 << 16), subnets: 1024, prefix: 26 };
+export const networkPool = { text: "10.213.0.0/16", first: (10 << 24) | (213 << 16), subnets: 1024, prefix: 26, size: 64 } as const;
 
 /**
  * Makes the network and gives its id. The daemon refuses subnets that overlap with its other networks: then the next one
@@ -23,7 +23,7 @@ export async function createNetwork(
   const mtu = bridge?.Options?.["com.docker.network.driver.mtu"];
   const own = ownSubnets();
   for (let attempt = 0; attempt < limits.subnetAttempts; attempt++) {
-    const index = (options.seed + attempt) % pool.subnets;
+    const index = (options.seed + attempt) % networkPool.subnets;
     const subnet = subnetAt(index);
     if (own.some((other) => overlaps(other, subnet))) continue;
     const ipv6 = options.hasIpv6 ? [{ Subnet: `fd00:5ea:${index.toString(16)}::/64` }] : [];
@@ -34,7 +34,7 @@ export async function createNetwork(
           Driver: "bridge",
           CheckDuplicate: true,
           EnableIPv6: options.hasIpv6,
-          IPAM: { Config: [{ Subnet: `${subnet.text}/${pool.prefix}` }, ...ipv6] },
+          IPAM: { Config: [{ Subnet: `${subnet.text}/${networkPool.prefix}` }, ...ipv6] },
           Options: { "com.docker.network.bridge.enable_ip_masquerade": "true", ...(mtu ? { "com.docker.network.driver.mtu": mtu } : {}) },
           Labels: options.labels,
         },
@@ -44,7 +44,7 @@ export async function createNetwork(
       if (!(error instanceof DockerError && /overlap/i.test(error.message))) throw error;
     }
   }
-  throw new SeatrialError("conflict", `no free subnet for network ${name}: ${limits.subnetAttempts} of 10.213.0.0/16 were tried, all are in use`, {
+  throw new SeatrialError("conflict", `no free subnet for network ${name}: ${limits.subnetAttempts} of ${networkPool.text} were tried, all are in use`, {
     hint: "seatrial reap removes the networks of clusters whose owners have ended; docker network ls shows the others",
     retryable: true,
   });
@@ -57,9 +57,9 @@ interface Subnet {
 }
 
 function subnetAt(index: number): Subnet {
-  const address = (pool.first + index * 2 ** (32 - pool.prefix)) >>> 0;
+  const address = (networkPool.first + index * 2 ** (32 - networkPool.prefix)) >>> 0;
   const text = [address >>> 24, (address >>> 16) & 255, (address >>> 8) & 255, address & 255].join(".");
-  return { text, address, prefix: pool.prefix };
+  return { text, address, prefix: networkPool.prefix };
 }
 
 /** What this machine's own interfaces use: the daemon looks at its networks only. */

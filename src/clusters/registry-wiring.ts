@@ -2,7 +2,7 @@
  * What makes a registry known to a cluster: `certs.d` files in its nodes, read by containerd at each pull, and the
  * ConfigMap of KEP-1755, read by people's tools.
  */
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
@@ -87,6 +87,17 @@ export async function publishRegistry(client: KubeClient, name: string, hostPort
     },
     signal,
   );
+}
+
+/** What the cluster says of its registry; undefined when it says nothing, or nothing that can be read. */
+export async function publishedRegistry(client: KubeClient, signal?: AbortSignal): Promise<{ host?: string } | undefined> {
+  const found = await client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/local-registry-hosting", signal);
+  const text = found?.data?.["localRegistryHosting.v1"];
+  try {
+    return text === undefined ? undefined : ((parse(text) as { host?: string } | null) ?? undefined);
+  } catch {
+    return undefined; // Somebody else wrote it.
+  }
 }
 
 export function registryHosting(name: string, hostPort: number) {

@@ -144,8 +144,9 @@ export class DockerClient implements AsyncDisposable {
     return answer.Id;
   }
 
-  async networks(label: string, signal?: AbortSignal): Promise<NetworkDetails[]> {
-    return await this.#json("GET", `/networks?${filters({ label: [label] })}`, "list networks", { signal });
+  /** @param label `key` or `key=value`; undefined: every network. */
+  async networks(label: string | undefined, signal?: AbortSignal): Promise<NetworkDetails[]> {
+    return await this.#json("GET", `/networks?${filters(label === undefined ? {} : { label: [label] })}`, "list networks", { signal });
   }
 
   async network(idOrName: string, signal?: AbortSignal): Promise<NetworkDetails | undefined> {
@@ -312,6 +313,12 @@ export class DockerClient implements AsyncDisposable {
   async images(query: { reference?: string[]; label?: string[] }, signal?: AbortSignal): Promise<{ Id: string; RepoTags: string[] | null; Labels: Labels | null; Created: number }[]> {
     const wanted = Object.fromEntries(Object.entries(query).filter(([, values]) => values !== undefined)) as Record<string, string[]>;
     return await this.#json("GET", `/images/json?${filters(wanted)}`, "list images", { signal });
+  }
+
+  /** Removes the image that a list showed: by its name where it has one, so that another name of it stays. */
+  async removeListed({ Id, RepoTags }: { Id: string; RepoTags: string[] | null }, signal?: AbortSignal): Promise<void> {
+    const name = RepoTags?.find((tag) => tag !== "<none>:<none>");
+    await this.removeImage(name ?? Id, signal);
   }
 
   /** Pulls an image. `auth` is Docker's X-Registry-Auth object. */

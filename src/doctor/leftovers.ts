@@ -27,14 +27,13 @@ export function judgeLeftovers({ left, unseen, instance: own }: Leftovers): Chec
   const byInstance = Map.groupBy(left, ({ instance }) => instance);
   const ours = own === undefined ? [] : (byInstance.get(own) ?? []);
   const others = [...byInstance].filter(([instance]) => instance !== own);
-  const found =
-    [...(ours.length > 0 ? [listed(ours)] : []), ...others.map(([instance, left]) => `of installation ${instance}: ${listed(left)}`)].join(
-      "; ",
-    ) + but;
-  const fix = [...(ours.length > 0 ? ["seatrial reap"] : []), ...others.map(([instance]) => `seatrial reap --instance ${instance}`)].join(
-    "\n",
-  );
-  return { ...check, state: "warning", found, fix };
+  const found = others.map(([instance, theirs]) => `of installation ${instance}: ${listed(theirs)}`);
+  const fix = others.map(([instance]) => `seatrial reap --instance ${instance}`);
+  if (ours.length > 0) {
+    found.unshift(listed(ours));
+    fix.unshift("seatrial reap");
+  }
+  return { ...check, state: "warning", found: found.join("; ") + but, fix: fix.join("\n") };
 }
 
 function listed(left: readonly Leftover[]): string {

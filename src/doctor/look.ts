@@ -268,12 +268,10 @@ async function lookAtDocker(sources: Sources, signal: AbortSignal): Promise<Seen
   };
 }
 
-/** All networks, not only ours: the address of the list with nothing after it. */
+/** All networks, not only ours. */
 async function lookAtNetworks(sources: Sources, signal: AbortSignal): Promise<SeenNetwork[]> {
   const { client } = await sources.docker();
-  const all = (await client.network("", signal)) as NetworkDetails[] | NetworkDetails | undefined;
-  if (!Array.isArray(all)) throw new Error("the daemon does not list its networks");
-  return all.map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) }));
+  return (await client.networks(undefined, signal)).map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) }));
 }
 
 /** Only where Docker runs on this kernel, which is Linux. */
@@ -399,6 +397,11 @@ async function leftoverObjects(sources: Sources, recorded: ReadonlySet<string>, 
   return [
     ...containers.flatMap(({ Id, Names, Labels: found }) => leftover(`container ${Names[0]?.slice(1) ?? Id}`, found)),
     ...networks.flatMap(({ Name, Labels: found }) => leftover(`network ${Name}`, found)),
-    ...images.flatMap(({ Id, RepoTags, Labels: found }) => leftover(`image ${RepoTags?.[0] ?? Id}`, found)),
+    ...images.flatMap(({ Id, RepoTags, Labels: found }) => leftover(`image ${taggedAs(RepoTags) ?? Id}`, found)),
   ];
+}
+
+/** Older daemons list an image without a tag as `<none>:<none>`. */
+function taggedAs(tags: string[] | null): string | undefined {
+  return tags?.find((tag) => tag !== "<none>:<none>");
 }

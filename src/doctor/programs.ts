@@ -34,7 +34,12 @@ const downloadMinutes = 1;
 export function judgeProgram(name: ProgramName, seen: Seen<FoundProgram | undefined>, ways: Ways): Check {
   const { needed, buildMinutes, getBy } = needs[name];
   const check = { name, ...(needed ? { needed } : {}) };
-  if ("trouble" in seen) return { ...check, state: "missing", found: seen.trouble, ...(seen.hint ? { fix: `# ${seen.hint}` } : {}) };
+  if ("trouble" in seen) {
+    // What the user named wrongly has a hint; without one it did not answer in time, as on a machine that is too busy.
+    return seen.hint
+      ? { ...check, state: "missing", found: seen.trouble, fix: `# ${seen.hint}` }
+      : { ...check, state: "unknown", found: seen.trouble };
+  }
   const program = seen.value;
   if (program) {
     const source = { explicit: "named by the environment", path: "in PATH", cache: "in the cache", download: "downloaded", build: "built" }[

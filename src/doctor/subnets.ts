@@ -3,10 +3,8 @@
  * pools, which end after about 30 networks, do not matter. Pure.
  */
 import { limits } from "../base/limits.ts";
+import { networkPool } from "../clusters/networks.ts";
 import type { Check, Seen } from "./check.ts";
-
-/** What src/clusters/networks.ts takes its subnets from; a test holds the two together. */
-const pool = { text: "10.213.0.0/16", first: 0x0a_d5_00_00, subnets: 1024, size: 64 };
 
 export interface SeenNetwork {
   name: string;
@@ -30,14 +28,14 @@ export function judgeSubnets(networks: Seen<SeenNetwork[]>, ways: readonly Way[]
   const interfaces = crossings(ways, "interface").filter((range) => !dockers.some((own) => isSame(own, range)));
   const routes = crossings(ways, "route").filter((range) => ![...dockers, ...interfaces].some((own) => isSame(own, range)));
   const taken = [...dockers, ...interfaces];
-  const subnets = Array.from({ length: pool.subnets }, (_, i) => ({
-    first: pool.first + i * pool.size,
-    last: pool.first + (i + 1) * pool.size - 1,
+  const subnets = Array.from({ length: networkPool.subnets }, (_, i) => ({
+    first: networkPool.first + i * networkPool.size,
+    last: networkPool.first + (i + 1) * networkPool.size - 1,
   }));
   const free = subnets.filter((subnet) => !taken.some((range) => overlap(range, subnet))).length;
   const count = networks.value.length;
   const found = [
-    `${count} network${count === 1 ? "" : "s"}; ${free.toLocaleString("en")} of our ${pool.subnets.toLocaleString("en")} subnets in ${pool.text} are free`,
+    `${count} network${count === 1 ? "" : "s"}; ${free.toLocaleString("en")} of our ${networkPool.subnets.toLocaleString("en")} subnets in ${networkPool.text} are free`,
     ...interfaces.map(({ device, cidr }) => `${device} of this machine uses ${cidr}`),
     ...routes.map(
       ({ device, cidr }) => `the route ${cidr} by ${device} meets them: what is behind it is hidden while a cluster has the same addresses`,
@@ -50,7 +48,7 @@ export function judgeSubnets(networks: Seen<SeenNetwork[]>, ways: readonly Way[]
   return { ...check, state: free === 0 ? "missing" : "warning", found, fix: hasWays ? lookAtWays : cleanUp };
 }
 
-const lookAtWays = `ip -4 address; ip -4 route   # who uses addresses of ${pool.text}; a VPN is the usual one: disconnect it, or narrow its routes`;
+const lookAtWays = `ip -4 address; ip -4 route   # who uses addresses of ${networkPool.text}; a VPN is the usual one: disconnect it, or narrow its routes`;
 
 /** The routes of /proc/net/route but for the default one: hexadecimal numbers, least significant byte first. */
 export function routesIn(text: string): Way[] {
@@ -68,7 +66,7 @@ export function routesIn(text: string): Way[] {
 
 /** Those of one kind that meet our subnets. */
 function crossings(ways: readonly Way[] | undefined, kind: Way["kind"]): (Way & Range)[] {
-  const whole = { first: pool.first, last: pool.first + pool.subnets * pool.size - 1 };
+  const whole = { first: networkPool.first, last: networkPool.first + networkPool.subnets * networkPool.size - 1 };
   const ranges = (ways ?? [])
     .filter((way) => way.kind === kind)
     .flatMap((way) => rangesOf([way.cidr]).map((range) => ({ ...way, ...range })));

@@ -78,6 +78,7 @@ export class Registries {
     if (options.mustCreate) {
       throw new SeatrialError("already-exists", `registry ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
     }
+    const networks = Object.keys(existing.NetworkSettings.Networks);
     const reasons = reasonsToRecreate(existing, desired);
     // A kill between the daemon's choice of a port and our pinning of it leaves a container that changes its port with every start.
     if (options.isDurable && ownershipIn(existing.Config.Labels) && !isPinned(existing)) reasons.push("its port was not chosen for good yet");
@@ -89,11 +90,11 @@ export class Registries {
         });
       }
       for (const reason of reasons) options.onProgress(`registry ${name} is made anew, with its contents: ${reason}`);
-      return { ...(await this.#replace(desired, existing, options)), change: "recreated", reasons };
+      return { ...(await this.#replace(desired, existing, options)), networks, change: "recreated", reasons };
     }
-    if (existing.State.Running) return { containerId: existing.Id, hostPort: hostPortOf(existing) ?? 0, change: "unchanged", reasons };
+    if (existing.State.Running) return { containerId: existing.Id, hostPort: hostPortOf(existing) ?? 0, networks, change: "unchanged", reasons };
     const hostPort = await this.#start(name, existing.Id, options.signal);
-    return { containerId: existing.Id, hostPort, change: "started", reasons: [`it was ${existing.State.Status}`] };
+    return { containerId: existing.Id, hostPort, networks, change: "started", reasons: [`it was ${existing.State.Status}`] };
   }
 
   /**

@@ -87,11 +87,13 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
     output.err(`seatrial: booting ${run.description}`);
     await time("Up", async () => await run.boot());
     output.err(`seatrial: ready after ${seconds(performance.now() - started)}; running ${options.command.join(" ")}`);
+    let hasEnded = false; // By its own doing: then its failure is the result, not an error of ours.
     await time("Test", async () => {
       code = await run.command();
+      hasEnded = true;
       if (code !== 0) throw new SeatrialError("command-failed", `the command ended with exit code ${code}`);
     }).catch((error: unknown) => {
-      if (code === ownFailureCode) throw error;
+      if (!hasEnded) throw error;
     });
     if (code !== 0) await run.keepEvidence();
   } catch (error) {

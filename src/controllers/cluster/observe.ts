@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
-import { SeatrialError } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { currentContext, userKubeconfigPath } from "../../clusters/kubeconfig.ts";
 import type { ObservedCluster } from "../../clusters/provider.ts";
 import type { ClusterRecord } from "../../clusters/records.ts";
@@ -82,10 +82,12 @@ interface Asked {
 async function ask(kubeconfig: string, reach: () => Promise<void>, signal: AbortSignal | undefined): Promise<Asked> {
   const timeout = AbortSignal.timeout(askMs);
   const both = signal ? AbortSignal.any([signal, timeout]) : timeout;
-  const config = parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig);
-  await using client = new KubeClient(config);
+  let endpoint: string | undefined;
   try {
     await reach();
+    const config = parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig);
+    endpoint = config.server;
+    await using client = new KubeClient(config);
     const [version, hosting, nodes] = await Promise.all([
       client.get<{ gitVersion: string }>("/version", both),
       client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/local-registry-hosting", both),
@@ -94,13 +96,13 @@ async function ask(kubeconfig: string, reach: () => Promise<void>, signal: Abort
     const published = hosting?.data?.["localRegistryHosting.v1"];
     const cpus = nodes.reduce((sum, node) => sum + (Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0), 0);
     return {
-      endpoint: config.server,
+      endpoint,
       ...(version ? { version: version.gitVersion } : {}),
       ...(published ? { hosting: parse(published) as ClusterStatus["localRegistryHosting"] } : {}),
       ...(cpus ? { cpus } : {}),
     };
   } catch (error) {
     signal?.throwIfAborted();
-    return { endpoint: config.server, error: `its API does not answer: ${error instanceof Error ? error.message : String(error)}` };
+    return { ...(endpoint ? { endpoint } : {}), error: messageOf(error) };
   }
 }

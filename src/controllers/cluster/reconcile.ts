@@ -8,10 +8,11 @@ import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { seconds } from "../../base/output.ts";
 import { bootCluster, newUid } from "../../clusters/boot.ts";
-import { userKubeconfigPath, mergeKubeconfig, unmergeKubeconfig } from "../../clusters/kubeconfig.ts";
+import { isUsableKubeconfig, userKubeconfigPath, mergeKubeconfig, unmergeKubeconfig } from "../../clusters/kubeconfig.ts";
 import type { ObservedCluster, RegistryForNodes } from "../../clusters/provider.ts";
 import { waitUntilReady } from "../../clusters/ready.ts";
 import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
+import { publishedRegistry, publishRegistry, registryHosting } from "../../clusters/registry-wiring.ts";
 import { KubeClient, parseKubeconfig } from "../../kube/client.ts";
 import { type Cluster, contextNameOf, providers } from "../../resources/cluster.ts";
 import { diffCluster, formatDiff } from "../../resources/diff.ts";
@@ -28,7 +29,7 @@ export interface ApplyClusterOptions {
   /** Put the cluster's context into the user's own kubeconfig, and make it current. */
   mergesKubeconfig: boolean;
   /** The registry that the cluster names, on its way to be there. */
-  registry?: Promise<{ containerId: string; hostPort: number }> | undefined;
+  registry?: Promise<{ containerId: string; hostPort: number; networks: readonly string[] }> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -71,8 +72,8 @@ async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, obse
       return "adopted";
     case "keep": {
       const known = record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
-      await keepCluster(workspace, desired, known, observed!, plan.mustStart, options, plan.differences.length > 0);
-      return plan.mustStart ? "started" : plan.differences.length > 0 ? "configured" : "unchanged";
+      const isConfigured = await keepCluster(workspace, desired, known, observed!, plan.mustStart, options, plan.differences.length > 0);
+      return plan.mustStart ? "started" : isConfigured ? "configured" : "unchanged";
     }
   }
 }
@@ -166,8 +167,11 @@ function withApiVersion(text: string): string {
   return /^apiVersion:/m.test(text) ? text : `apiVersion: ctlptl.dev/v1alpha1\nkind: Cluster\n${text}`;
 }
 
-/** A cluster that stays: its kubeconfig is there, its API answers, what can be changed in place is as asked for. */
-async function keepCluster(workspace: Workspace, desired: Cluster, record: ClusterRecord, observed: ObservedCluster, mustStart: boolean, options: ApplyClusterOptions, hasChanged = false): Promise<void> {
+/**
+ * A cluster that stays: its kubeconfig is there, its API answers, what can be changed in place is as asked for.
+ * @returns whether something was changed in place.
+ */
+async function keepCluster(workspace: Workspace, desired: Cluster, record: ClusterRecord, observed: ObservedCluster, mustStart: boolean, options: ApplyClusterOptions, hasChanged = false): Promise<boolean> {
   const { records } = workspace;
   const provider = await workspace.provider(record.provider);
   const target = records.targetOf(record);
@@ -176,13 +180,24 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
   const isNew = known?.uid !== record.uid || known.phase !== "Ready" || hasChanged;
   if (mustStart) await provider.start(target, options.signal);
   if (isNew) await records.write({ ...record, phase: "Ready", resource: desired });
-  if (mustStart || !existsSync(kubeconfig)) await provider.writeKubeconfig(target, kubeconfig, options.signal);
-  const registry = registryForNodes(desired, options);
-  if (provider.configure && (hasChanged || isNew) && (registry || desired.spec.registryAuths)) await provider.configure(target, desired, registry, options.signal);
+  if (mustStart || !(await isUsableKubeconfig(kubeconfig, contextNameOf(record.resource)))) await provider.writeKubeconfig(target, kubeconfig, options.signal);
   await provider.reach?.(target, kubeconfig, options.signal);
   await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
   if (mustStart) await waitUntilReady(provider, target, provider.expectations(desired), client, { signal: options.signal });
   else await expectAnswer(client, record.name, observed);
+  const registry = registryForNodes(desired, options);
+  const isWired = !registry || (await isRegistryWired(client, registry.name, (await options.registry)!, observed));
+  const isConfigured = provider.configure !== undefined && (isNew || !isWired) && (registry !== undefined || desired.spec.registryAuths !== undefined);
+  if (isConfigured) await provider.configure!(target, desired, registry, options.signal);
+  // Published last: as long as it is not, the next apply wires again.
+  if (registry && !isWired) await publishRegistry(client, registry.name, (await registry.ready).hostPort, options.signal);
+  return isConfigured || hasChanged;
+}
+
+/** Whether the cluster knows its registry as it is now: one that was made anew has other networks, and maybe another port. */
+async function isRegistryWired(client: KubeClient, name: string, registry: { hostPort: number; networks: readonly string[] }, observed: ObservedCluster): Promise<boolean> {
+  if (observed.network && !registry.networks.includes(observed.network)) return false;
+  return (await publishedRegistry(client))?.host === registryHosting(name, registry.hostPort).host;
 }
 
 /** One question. Silence is an error, and nothing is done about it. */

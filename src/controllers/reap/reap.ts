@@ -113,7 +113,7 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
     await client.images({ label: [label] }, signal),
     ({ Labels }) => Labels,
     ({ RepoTags, Id }) => `image ${RepoTags?.[0] ?? Id}`,
-    async ({ Id, RepoTags }) => await client.removeImage(RepoTags?.[0] ?? Id, signal),
+    async (image) => await client.removeListed(image, signal),
   );
   return reaped;
 }
