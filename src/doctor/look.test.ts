@@ -22,7 +22,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await rm(folder, { recursive: true, force: true });
+  // `go version` in a new home starts a telemetry process of its own, which may still write there.
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 });
 
 const never = () => new Promise<never>(() => {});
