@@ -75,6 +75,17 @@ export async function dropRemoteSessions(lab: Lab = currentLab()): Promise<void>
   for (const pid of await sshdProcesses()) if (pid !== listener) kill(pid, "SIGKILL");
 }
 
+/** Stops Docker over there, and its containers with it, as a shutdown does; sshd and the network stay. */
+export async function stopRemoteDocker(lab: Lab = currentLab()): Promise<void> {
+  using _lock = await lockLab(lab, "remote");
+  await stopLabDaemon(lab, await remoteDaemon(lab));
+}
+
+export async function startRemoteDocker(lab: Lab = currentLab()): Promise<void> {
+  using _lock = await lockLab(lab, "remote");
+  await startLabDaemon(lab, await remoteDaemon(lab));
+}
+
 async function remoteDaemon(lab: Lab): Promise<LabDaemon> {
   // `ip netns exec` mounts /sys anew, without its cgroups: they are mounted again, as the host has them. The system's
   // containerd folder is hidden, and with it the sockets of the other daemon's containers.

@@ -11,11 +11,14 @@ import type { Environment } from "../base/environment.ts";
 import { messageOf, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
+import { waitFor } from "../base/wait.ts";
 import { type ContainerSummary, type DockerClient, isConflict, type Labels } from "../docker/client.ts";
 import { freePort, probePort } from "../docker/ports.ts";
 import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { stopDaemon } from "../process/daemon.ts";
+import { lifeOf } from "../process/identity.ts";
 import { processesMarked } from "../process/marked.ts";
+import { runMark } from "../process/marked.ts";
 import { CommandFailedError, run } from "../process/run.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
 import type { Programs } from "../programs/programs.ts";
@@ -78,11 +81,21 @@ export class KindProvider implements ClusterProvider {
   }
 
   /** On a remote host the API's port is that host's: the kubeconfig gets one of ours that leads there. */
-  async #makeReachable(kubeconfig: string): Promise<void> {
+  async #makeReachable(kubeconfig: string, wantedPort?: number): Promise<void> {
     if (this.#options.host.isLocal) return;
     const text = await readFile(kubeconfig, "utf8");
-    const { localPort } = await this.#options.host.forward(portIn(text));
+    const localPort = await this.#leadTo(portIn(text), wantedPort);
     await writeFileWhole(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${localPort}`));
+  }
+
+  async #leadTo(publishedPort: number, wantedPort: number | undefined): Promise<number> {
+    try {
+      return (await this.#options.host.forward(publishedPort, { localPort: wantedPort })).localPort;
+    } catch (error) {
+      // Another command of ours, such as `seatrial tunnel`, leads there already; whoever asks the API next will see.
+      if (wantedPort !== undefined && error instanceof SeatrialError && error.code === "conflict") return wantedPort;
+      throw error;
+    }
   }
 
   /** Where the API is published: by the load balancer where there are several control planes. */
@@ -96,12 +109,7 @@ export class KindProvider implements ClusterProvider {
     if (this.#options.host.isLocal) return;
     const published = await this.#publishedApi(target, signal);
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on its Docker host: its container does not run`);
-    try {
-      await this.#options.host.forward(Number(published.HostPort), { localPort: portIn(await readFile(kubeconfig, "utf8")) });
-    } catch (error) {
-      // Another command of ours, such as `seatrial tunnel`, leads there already; whoever asks the API next will see.
-      if (!(error instanceof SeatrialError && error.code === "conflict")) throw error;
-    }
+    await this.#leadTo(Number(published.HostPort), portIn(await readFile(kubeconfig, "utf8")));
   }
 
   /** Labelled images for this cluster's nodes: by the name that the user gave, or under "" for nodes without one. */
@@ -131,6 +139,7 @@ export class KindProvider implements ClusterProvider {
         env: {
           ...variables,
           ...this.#options.host.environment,
+          [runMark]: request.uid,
           KUBECONFIG: undefined,
           KIND_CLUSTER_NAME: undefined,
           KIND_EXPERIMENTAL_PROVIDER: "docker",
@@ -253,8 +262,10 @@ export class KindProvider implements ClusterProvider {
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, { hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs` });
     const address = published.HostIp.includes(":") ? `[${published.HostIp}]` : published.HostIp;
     const text = renameKubeconfig(read.stdout.toString("utf8"), `kind-${target.name}`, `https://${address}:${published.HostPort}`);
+    // The port of ours that people and a `seatrial tunnel` know stays.
+    const before = portIn(await readFile(path, "utf8").catch(() => "")) || undefined;
     await writeFileWhole(path, text);
-    await this.#makeReachable(path);
+    await this.#makeReachable(path, before);
   }
 
   async collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void> {
@@ -292,10 +303,17 @@ export class KindProvider implements ClusterProvider {
   }
 
   async delete(target: Target, signal?: AbortSignal): Promise<void> {
-    // kind goes on when the command that ran it is killed: it would make containers while we remove them.
-    await Promise.all(processesMarked(kindMark, target.uid).map(({ identity }) => stopDaemon(identity, "SIGKILL")));
-    const nodes = await this.#nodes(target.name, target.uid, signal);
-    await Promise.all(nodes.map(({ Id }) => this.#docker.removeContainer(Id, signal)));
+    await endKind(target.uid);
+    await waitFor(
+      `the containers of cluster ${target.name} to be removed`,
+      async () => {
+        const nodes = await this.#nodes(target.name, target.uid, signal);
+        await Promise.all(nodes.map(({ Id }) => this.#docker.removeContainer(Id, signal)));
+        // A container that is just being made is listed, and the daemon says that it is not there: look again.
+        return nodes.length === 0 ? true : undefined;
+      },
+      { timeoutMs: limits.dockerRequestMs, pollMs: 20, signal },
+    );
     const ours = `${labels.uid}=${target.uid}`;
     const [networks, images] = await Promise.all([this.#docker.networks(ours, signal), this.#docker.images({ label: [ours] }, signal)]);
     await Promise.all([
@@ -310,6 +328,20 @@ export class KindProvider implements ClusterProvider {
     if (all.some(({ Labels }) => Labels[labels.uid] === uid)) return all.filter(({ Labels }) => Labels[labels.uid] === uid || Labels[labels.uid] === undefined);
     return all.some(({ Id }) => Id === uid) ? all : [];
   }
+}
+
+/**
+ * Ends a kind whose command was killed or cut short: it and its children go on without that. `docker run` alone is left to
+ * its end, which is near: the container that it makes would come after we have looked.
+ */
+async function endKind(uid: string): Promise<void> {
+  await Promise.all(
+    processesMarked(kindMark, uid).map(async ({ identity, args }) => {
+      const ended = () => (lifeOf(identity) === "alive" ? undefined : true);
+      if (args[0] === "run") await waitFor("docker run to end", ended, { timeoutMs: limits.stopGraceMs, pollMs: 20 }).catch(() => {});
+      await stopDaemon(identity, "SIGKILL");
+    }),
+  );
 }
 
 export function networkName(name: string, uid: string): string {
@@ -365,5 +397,8 @@ function explainKind(error: CommandFailedError, name: string): SeatrialError {
       cause: error,
     });
   }
-  return new SeatrialError("command-failed", `cluster ${name} was not made: ${error.message}`, { cause: error });
+  // What kind prints ends with a stack trace of kubeadm: the reasons come before it.
+  const reasons = [...new Set(output.split("\n").filter((line) => /^ERROR: |^\s*\[ERROR |^error: |^error execution phase/.test(line)))];
+  const why = reasons.length > 0 ? `kind could not make it\n${reasons.slice(0, limits.errorTailLines).map((line) => `  | ${line.trim()}`).join("\n")}` : error.message;
+  return new SeatrialError("command-failed", `cluster ${name} was not made: ${why}`, { cause: error });
 }

@@ -3,6 +3,9 @@
  *
  * Calls are safe to make concurrently. Every error is a {@link DockerError}, or `unreachable` when the daemon does not
  * answer. Deleting what is not there is success: all callers are level-based.
+ *
+ * A request that makes something is not cut short by its signal, which only keeps it from starting: the daemon would go on
+ * without us, and make it after our clean-up had looked.
  */
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type RequestOptions } from "node:http";
@@ -139,8 +142,10 @@ export class DockerClient implements AsyncDisposable {
 
   // -- networks -------------------------------------------------------------------------------------------------------
 
+  /** Not cut short once it was asked: the daemon would go on, and make what nobody then deletes. */
   async createNetwork(body: object, signal?: AbortSignal): Promise<string> {
-    const answer = await this.#json<{ Id: string }>("POST", "/networks/create", "create a network", { body, signal });
+    signal?.throwIfAborted();
+    const answer = await this.#json<{ Id: string }>("POST", "/networks/create", "create a network", { body });
     return answer.Id;
   }
 
@@ -163,7 +168,8 @@ export class DockerClient implements AsyncDisposable {
 
   async connect(networkId: string, container: string, aliases: string[], signal?: AbortSignal): Promise<void> {
     const body = { Container: container, EndpointConfig: { Aliases: aliases } };
-    await this.#json("POST", `/networks/${networkId}/connect`, `connect ${container} to network ${networkId}`, { body, signal });
+    signal?.throwIfAborted();
+    await this.#json("POST", `/networks/${networkId}/connect`, `connect ${container} to network ${networkId}`, { body });
   }
 
   async disconnect(networkId: string, container: string, signal?: AbortSignal): Promise<void> {
@@ -177,15 +183,17 @@ export class DockerClient implements AsyncDisposable {
 
   // -- containers -----------------------------------------------------------------------------------------------------
 
-  /** @param name empty: the daemon makes one up. */
+  /** Like a network's creation not cut short. @param name empty: the daemon makes one up. */
   async createContainer(name: string, body: object, signal?: AbortSignal): Promise<string> {
+    signal?.throwIfAborted();
     const path = `/containers/create${name ? `?name=${encodeURIComponent(name)}` : ""}`;
-    const answer = await this.#json<{ Id: string }>("POST", path, `create container ${name}`, { body, signal });
+    const answer = await this.#json<{ Id: string }>("POST", path, `create container ${name}`, { body });
     return answer.Id;
   }
 
   async startContainer(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#json("POST", `/containers/${id}/start`, `start container ${id.slice(0, 12)}`, { signal });
+    signal?.throwIfAborted();
+    await this.#json("POST", `/containers/${id}/start`, `start container ${id.slice(0, 12)}`, {});
   }
 
   /** Stops a container: SIGTERM, and SIGKILL after Docker's own grace. */
@@ -330,14 +338,16 @@ export class DockerClient implements AsyncDisposable {
 
   /** Builds an image from a tar stream that holds a Dockerfile; gives the image's id. */
   async buildImage(tag: string, context: Buffer, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     const path = `/build?t=${encodeURIComponent(tag)}&rm=1&forcerm=1&version=1`;
-    await this.#progress("POST", path, `build image ${tag}`, { raw: context, headers: { "content-type": "application/x-tar" }, signal });
+    await this.#progress("POST", path, `build image ${tag}`, { raw: context, headers: { "content-type": "application/x-tar" } });
   }
 
   async tagImage(reference: string, target: string, signal?: AbortSignal): Promise<void> {
     const { repository, tag } = splitReference(target);
     const path = `/images/${encodeImage(reference)}/tag?repo=${encodeURIComponent(repository)}&tag=${encodeURIComponent(tag)}`;
-    await this.#json("POST", path, `tag ${reference} as ${target}`, { signal });
+    signal?.throwIfAborted();
+    await this.#json("POST", path, `tag ${reference} as ${target}`, {});
   }
 
   async pushImage(reference: string, signal?: AbortSignal): Promise<void> {

@@ -4,41 +4,59 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
+import { stopDaemon } from "./daemon.ts";
 import { identityOf, type ProcessIdentity } from "./identity.ts";
+
+/** The variable in the environment of every program that is run for a cluster; its value is the cluster's uid. */
+export const runMark = "SEATRIAL_RUN_UID";
 
 export interface MarkedProcess {
   identity: ProcessIdentity;
   /** The first word of its command line. */
   program: string;
+  /** The words after it. */
+  args: readonly string[];
 }
 
 /** All processes of this user (of all users, for root) that have `name=value` in their environment, but for this one. */
 export function processesMarked(name: string, value: string): MarkedProcess[] {
   const marker = `${name}=${value}`;
   const found = process.platform === "linux" ? scanProc(marker) : scanPs(marker);
-  return found.flatMap(({ pid, program }) => {
+  return found.flatMap(({ pid, words: [program = "", ...args] }) => {
     const identity = pid === process.pid ? undefined : identityOf(pid);
-    return identity ? [{ identity, program }] : [];
+    return identity ? [{ identity, program, args }] : [];
   });
 }
 
-function scanProc(marker: string): { pid: number; program: string }[] {
+interface Found {
+  pid: number;
+  words: string[];
+}
+
+function scanProc(marker: string): Found[] {
   return readdirSync("/proc").flatMap((entry) => {
     if (!/^\d+$/.test(entry)) return [];
     try {
       if (!readFileSync(`/proc/${entry}/environ`, "latin1").split("\0").includes(marker)) return [];
-      const program = readFileSync(`/proc/${entry}/cmdline`, "latin1").split("\0")[0] ?? "";
-      return [{ pid: Number(entry), program }];
+      return [{ pid: Number(entry), words: readFileSync(`/proc/${entry}/cmdline`, "latin1").split("\0").slice(0, -1) }];
     } catch {
       return []; // Ended meanwhile, or somebody else's.
     }
   });
 }
 
-function scanPs(marker: string): { pid: number; program: string }[] {
+function scanPs(marker: string): Found[] {
   const listed = spawnSync("ps", ["-A", "-E", "-ww", "-o", "pid=,command="], { encoding: "utf8", env: { PATH: "/bin:/usr/bin" }, maxBuffer: 64 * 1024 * 1024 });
   return (listed.stdout ?? "").split("\n").flatMap((line) => {
-    const [pid, program, ...rest] = line.trim().split(/\s+/);
-    return pid && program && rest.includes(marker) ? [{ pid: Number(pid), program }] : [];
+    // The environment comes after the arguments, and nothing tells where it begins.
+    const [pid, ...words] = line.trim().split(/\s+/);
+    return pid && words.includes(marker, 1) ? [{ pid: Number(pid), words }] : [];
   });
+}
+
+/** Ends what was run for a cluster. @returns how many processes there were. */
+export async function endMarked(uid: string, signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+  const found = processesMarked(runMark, uid);
+  await Promise.all(found.map(async ({ identity }) => await stopDaemon(identity, signal)));
+  return found.length;
 }

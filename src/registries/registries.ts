@@ -70,7 +70,7 @@ export class Registries {
   async ensure(desired: Registry, options: EnsureOptions): Promise<EnsureResult> {
     const name = desired.metadata.name;
     await this.#finishReplacing(name, options.signal);
-    const existing = await this.#find(name, options.signal);
+    const existing = await this.#findWhole(name, options);
     if (!existing) {
       await this.#refuseForeign(name, options.signal);
       return { ...(await this.#create(desired, options)), networks: [], change: "created", reasons: [] };
@@ -80,8 +80,6 @@ export class Registries {
     }
     const networks = Object.keys(existing.NetworkSettings.Networks);
     const reasons = reasonsToRecreate(existing, desired);
-    // A kill between the daemon's choice of a port and our pinning of it leaves a container that changes its port with every start.
-    if (options.isDurable && ownershipIn(existing.Config.Labels) && !isPinned(existing)) reasons.push("its port was not chosen for good yet");
     if (reasons.length > 0) {
       const owner = ownershipIn(existing.Config.Labels);
       if (!owner && !options.mayAdopt) {
@@ -104,9 +102,15 @@ export class Registries {
   async delete(name: string, signal?: AbortSignal): Promise<boolean> {
     const existing = await this.#find(name, signal);
     if (existing) await this.#docker.removeContainer(existing.Id, signal);
-    const volumes = (await this.#docker.volumes(`${labels.registry}=${name}`, signal)).filter(({ Name }) => Name === volumeName(name));
-    for (const { Name } of volumes) await this.#docker.removeVolume(Name, signal);
+    const volumes = await this.#contents(name, signal);
+    for (const volume of volumes) await this.#docker.removeVolume(volume, signal);
     return existing !== undefined || volumes.length > 0;
+  }
+
+  /** The volume of a durable registry, if there is one: it is older than the container, and outlives it. */
+  async #contents(name: string, signal: AbortSignal | undefined): Promise<string[]> {
+    const ours = await this.#docker.volumes(`${labels.registry}=${name}`, signal);
+    return ours.map(({ Name }) => Name).filter((volume) => volume === volumeName(name));
   }
 
   async #find(name: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -114,6 +118,18 @@ export class Registries {
     if (!details || details.Name !== `/${name}`) return undefined; // Docker also finds by the beginning of an id.
     const found = details.Config.Labels ?? {};
     return found[labels.registry] === name || found[ctlptlRole.name] === ctlptlRole.value ? details : undefined;
+  }
+
+  /**
+   * A command that was killed before it had pinned the port left a container that nobody was told of, and that would change
+   * its port with every start: it goes, and its contents stay.
+   */
+  async #findWhole(name: string, options: EnsureOptions): Promise<ContainerDetails | undefined> {
+    const found = await this.#find(name, options.signal);
+    const isHalfMade = found && options.isDurable && ownershipIn(found.Config.Labels)?.owner === "declared" && !isPinned(found);
+    if (!isHalfMade) return found;
+    await this.#docker.removeContainer(found.Id, options.signal, { keepVolumes: true });
+    return undefined;
   }
 
   async #refuseForeign(name: string, signal: AbortSignal | undefined): Promise<void> {
@@ -125,8 +141,20 @@ export class Registries {
     }
   }
 
-  /** Makes a registry where there was none. A port that the daemon chose is pinned by making the container again with it. */
+  /** Makes a registry where there was none. When that fails nothing of it is left, but for contents that were there before. */
   async #create(desired: Registry, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
+    const name = desired.metadata.name;
+    const hadContents = options.isDurable && (await this.#contents(name, options.signal)).length > 0;
+    try {
+      return await this.#createPinned(desired, options);
+    } catch (error) {
+      if (options.isDurable && !hadContents) await this.#docker.removeVolume(volumeName(name)).catch(() => {}); // The first error says more.
+      throw error;
+    }
+  }
+
+  /** A port that the daemon chose is pinned by making the container again with it. */
+  async #createPinned(desired: Registry, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
     const { signal } = options;
     const name = desired.metadata.name;
     const image = await this.#ensureImage(desired.spec.image, undefined, options);

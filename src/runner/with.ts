@@ -19,12 +19,11 @@ import { collectCluster } from "../clusters/collect.ts";
 import type { ClusterProvider, RegistryForNodes } from "../clusters/provider.ts";
 import type { ClusterRecord } from "../clusters/records.ts";
 import { registryPort } from "../clusters/registry-wiring.ts";
-import { deleteRecorded, reap, runMark } from "../controllers/reap/reap.ts";
+import { deleteRecorded, reap } from "../controllers/reap/reap.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import { KubeClient, parseKubeconfig } from "../kube/client.ts";
-import { stopDaemon } from "../process/daemon.ts";
 import { currentProcess } from "../process/identity.ts";
-import { processesMarked } from "../process/marked.ts";
+import { endMarked, runMark } from "../process/marked.ts";
 import { waitForRegistry } from "../registries/registries.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
@@ -245,7 +244,7 @@ class ThrowawayRun {
     // A terminal sends SIGINT to the whole group by itself; only what was sent to us alone is passed on.
     using _forwarding = signals.onSignal((signal) => {
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
-      killer ??= setTimeout(() => void this.#endCommand("SIGKILL"), limits.stopGraceMs);
+      killer ??= setTimeout(() => void endMarked(this.#uid, "SIGKILL"), limits.stopGraceMs);
     });
     let killer: NodeJS.Timeout | undefined;
     try {
@@ -261,12 +260,8 @@ class ThrowawayRun {
       return signal ? 128 + constants.signals[signal] : (code ?? ownFailureCode);
     } finally {
       clearTimeout(killer);
-      await this.#endCommand("SIGTERM");
+      await endMarked(this.#uid);
     }
-  }
-
-  async #endCommand(signal: NodeJS.Signals): Promise<void> {
-    await Promise.all(processesMarked(runMark, this.#uid).map(({ identity }) => stopDaemon(identity, signal)));
   }
 
   /** Events, pod logs and node logs, while they are there. */

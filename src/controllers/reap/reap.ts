@@ -6,15 +6,12 @@
  * made, is never touched.
  */
 import { messageOf, systemCodeOf } from "../../base/errors.ts";
+import { deleteLatecomers } from "../../clusters/boot.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
 import type { Labels } from "../../docker/client.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
-import { stopDaemon } from "../../process/daemon.ts";
-import { processesMarked } from "../../process/marked.ts";
+import { endMarked } from "../../process/marked.ts";
 import type { Workspace } from "../workspace.ts";
-
-/** The variable that the processes of a `with` command carry; its value is the uid of their cluster. */
-export const runMark = "SEATRIAL_RUN_UID";
 
 export interface Reaped {
   what: string;
@@ -70,13 +67,14 @@ export async function deleteParts(workspace: Workspace, record: ClusterRecord, s
     // A full disk must not keep anybody from deleting: the record stays as it was until all is gone.
     if (systemCodeOf(error) !== "ENOSPC") throw error;
   });
-  await Promise.all(processesMarked(runMark, record.uid).map(({ identity }) => stopDaemon(identity)));
+  const wasAtWork = (await endMarked(record.uid)) > 0;
   const there = await workspace.onHost(record.dockerHost);
   const provider = await there.provider(record.provider);
   await Promise.all([
     record.registry ? (await there.docker()).registries.delete(record.registry, signal) : undefined,
     provider.delete(workspace.records.targetOf(record), signal),
   ]);
+  if (wasAtWork) await deleteLatecomers(provider, workspace.records.targetOf(record), signal);
   await workspace.records.remove(record.name);
   if (record.owner !== "declared") await workspace.records.removeLock(record.name);
 }
