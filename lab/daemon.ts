@@ -321,7 +321,7 @@ async function clearFirewall(lab: Lab): Promise<void> {
       for (const rule of rules.filter((each) => /^-A (?!DOCKER)/.test(each) && isDockers(each))) {
         await succeeds(lab, command, ["-w", "-t", table, "-D", ...rule.split(" ").slice(1)]);
       }
-      const chains = rules.filter((each) => /^-N DOCKER/.test(each)).map((each) => each.split(" ")[1]!);
+      const chains = rules.filter((each) => each.startsWith("-N DOCKER")).map((each) => each.split(" ")[1]!);
       for (const chain of chains) await succeeds(lab, command, ["-w", "-t", table, "-F", chain]);
       for (const chain of chains) await succeeds(lab, command, ["-w", "-t", table, "-X", chain]);
       if (chains.length > 0 && table === "filter") await succeeds(lab, command, ["-w", "-P", "FORWARD", "ACCEPT"]);

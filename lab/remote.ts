@@ -6,11 +6,12 @@
  * hang), or `dropRemoteSessions` (every ssh connection ends at once, and the next can be made).
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SeatrialError } from "../src/base/errors.ts";
 import { seconds } from "../src/base/output.ts";
 import { waitFor } from "../src/base/wait.ts";
+import { writePki } from "../src/controlplane/pki.ts";
 import { defaultKubernetesVersion } from "../src/programs/versions.ts";
 import { clearRemains, isRunning, socketOf, startLabDaemon, stopLabDaemon, type LabDaemon } from "./daemon.ts";
 import { buildLab, keyLabel, nodeImage, registryImage } from "./images.ts";
@@ -18,6 +19,7 @@ import { currentLab, installPackages, lockLab, succeeds, system, systemEnvironme
 
 const namespace = "seatrial-remote";
 const here = { link: "st0", address: "10.99.0.1" };
+const tcpPort = 2376;
 const there = { link: "st1", address: "10.99.0.2" };
 
 export interface RemoteHost {
@@ -26,6 +28,9 @@ export interface RemoteHost {
   identityFile: string;
   /** Holds the host's key: a client that does not read it must refuse. */
   knownHosts: string;
+  /** The same daemon by TCP with TLS, and the folder for DOCKER_CERT_PATH. */
+  tcpHost: string;
+  certificates: string;
   /** The daemon's socket over there (and here: the file system is one). */
   daemonSocket: string;
 }
@@ -49,6 +54,8 @@ export async function remoteUp(lab: Lab = currentLab()): Promise<RemoteHost> {
     dockerHost: `ssh://root@${there.address}`,
     identityFile: join(daemon.dir, "id"),
     knownHosts: join(daemon.dir, "known_hosts"),
+    tcpHost: `tcp://${there.address}:${tcpPort}`,
+    certificates: join(daemon.dir, "tls"),
     daemonSocket: socketOf(daemon),
   };
 }
@@ -102,13 +109,20 @@ async function remoteDaemon(lab: Lab): Promise<LabDaemon> {
       mounts.push(`mkdir -p ${path} && mount -t cgroup -o ${options.join(",")} cgroup ${path}`);
     }
   }
+  const dir = join(lab.dir, "remote");
   return {
     name: "remote",
-    dir: join(lab.dir, "remote"),
+    dir,
     cgroup: "seatrial-remote",
     prologue: mounts,
     wrapper: ["ip", "netns", "exec", namespace, "unshare", "-m"],
-    config: {},
+    config: {
+      hosts: [`unix://${join(dir, "docker.sock")}`, `tcp://${there.address}:${tcpPort}`],
+      tlsverify: true,
+      tlscacert: join(dir, "tls", "ca.crt"),
+      tlscert: join(dir, "tls", "apiserver.crt"),
+      tlskey: join(dir, "tls", "apiserver.key"),
+    },
   };
 }
 
@@ -147,6 +161,13 @@ async function makeKeys(lab: Lab, { dir }: LabDaemon): Promise<void> {
   }
   const [type, key] = (await readFile(join(dir, "hostkey.pub"), "utf8")).split(" ");
   await writeFile(join(dir, "known_hosts"), `${there.address} ${type} ${key}\n`);
+  const tls = join(dir, "tls");
+  if (existsSync(join(tls, "key.pem"))) return;
+  await writePki(tls, { dnsNames: ["localhost"], addresses: [there.address] });
+  // The names by which Docker's own client looks for them.
+  await copyFile(join(tls, "ca.crt"), join(tls, "ca.pem"));
+  await copyFile(join(tls, "admin.crt"), join(tls, "cert.pem"));
+  await copyFile(join(tls, "admin.key"), join(tls, "key.pem"));
 }
 
 async function startSshd(lab: Lab, daemon: LabDaemon): Promise<void> {
@@ -202,7 +223,7 @@ async function sshdProcesses(): Promise<number[]> {
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      if (!/^sshd/.test(await readFile(`/proc/${entry}/comm`, "utf8"))) continue;
+      if (!(await readFile(`/proc/${entry}/comm`, "utf8")).startsWith("sshd")) continue;
       if ((await stat(`/proc/${entry}/ns/net`)).ino === wanted.ino) found.push(Number(entry));
     } catch {
       // It ended while we looked.

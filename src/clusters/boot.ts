@@ -134,7 +134,7 @@ export async function deleteLatecomers(provider: ClusterProvider, target: Target
 }
 
 /** Reports the time since the last call, as the duration of the phase that has just ended. */
-export function stopwatch(onPhase: (phase: string, ms: number) => void): (phase: string) => void {
+function stopwatch(onPhase: (phase: string, ms: number) => void): (phase: string) => void {
   let last = performance.now();
   return (phase) => {
     const now = performance.now();

@@ -6,13 +6,15 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Duplex, Readable } from "node:stream";
 import { stringify } from "yaml";
 import type { Environment } from "../base/environment.ts";
 import { messageOf, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
 import { waitFor } from "../base/wait.ts";
-import { type ContainerSummary, type DockerClient, isConflict, type Labels } from "../docker/client.ts";
+import { type DockerClient, isConflict } from "../docker/client.ts";
+import type { ContainerSummary, Labels } from "../docker/objects.ts";
 import { freePort, probePort } from "../docker/ports.ts";
 import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { stopDaemon } from "../process/daemon.ts";
@@ -38,6 +40,9 @@ const kindLabels = { cluster: "io.x-k8s.kind.cluster", role: "io.x-k8s.kind.role
 
 /** The variable that a running kind carries, with the uid of its cluster: it outlives a command that was killed. */
 const kindMark = "SEATRIAL_KIND_UID";
+
+/** Of the API server, in the control plane's node. */
+const apiPort = 6443;
 
 export interface KindOptions {
   docker: DockerClient;
@@ -77,20 +82,21 @@ export class KindProvider implements ClusterProvider {
       this.#runKind(kind.path, { ...request, signal: both }, stringify(config)),
       request.registry ? this.#wireWhenUp({ ...request, signal: both }, networkId) : Promise.resolve(),
     ]);
-    await this.#makeReachable(request.kubeconfig);
+    await this.#makeReachable({ name, uid, directory: request.directory }, request.kubeconfig);
   }
 
   /** On a remote host the API's port is that host's: the kubeconfig gets one of ours that leads there. */
-  async #makeReachable(kubeconfig: string, wantedPort?: number): Promise<void> {
+  async #makeReachable(target: Target, kubeconfig: string, wantedPort?: number): Promise<void> {
     if (this.#options.host.isLocal) return;
     const text = await readFile(kubeconfig, "utf8");
-    const localPort = await this.#leadTo(portIn(text), wantedPort);
+    const localPort = await this.#leadTo(target, portIn(text), wantedPort);
     await writeFileWhole(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${localPort}`));
   }
 
-  async #leadTo(publishedPort: number, wantedPort: number | undefined): Promise<number> {
+  async #leadTo(target: Target, publishedPort: number, wantedPort: number | undefined): Promise<number> {
     try {
-      return (await this.#options.host.forward(publishedPort, { localPort: wantedPort })).localPort;
+      const dial = async () => await this.dial(target, "127.0.0.1", apiPort);
+      return (await this.#options.host.forward(publishedPort, { localPort: wantedPort, dial })).localPort;
     } catch (error) {
       // Another command of ours, such as `seatrial tunnel`, leads there already; whoever asks the API next will see.
       if (wantedPort !== undefined && error instanceof SeatrialError && error.code === "conflict") return wantedPort;
@@ -109,7 +115,7 @@ export class KindProvider implements ClusterProvider {
     if (this.#options.host.isLocal) return;
     const published = await this.#publishedApi(target, signal);
     if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on its Docker host: its container does not run`);
-    await this.#leadTo(Number(published.HostPort), portIn(await readFile(kubeconfig, "utf8")));
+    await this.#leadTo(target, Number(published.HostPort), portIn(await readFile(kubeconfig, "utf8")));
   }
 
   /** Labelled images for this cluster's nodes: by the name that the user gave, or under "" for nodes without one. */
@@ -265,7 +271,17 @@ export class KindProvider implements ClusterProvider {
     // The port of ours that people and a `seatrial tunnel` know stays.
     const before = portIn(await readFile(path, "utf8").catch(() => "")) || undefined;
     await writeFileWhole(path, text);
-    await this.#makeReachable(path, before);
+    await this.#makeReachable(target, path, before);
+  }
+
+  /** By `docker exec` into a node; bash opens TCP connections by itself, so nothing need be in the node image. */
+  async dial(target: Target, address: string, port: number): Promise<Duplex> {
+    const node = (await this.#nodes(target.name, target.uid)).find(isControlPlane);
+    if (!node) throw new SeatrialError("unreachable", `cluster ${target.name} has no node yet that could reach ${address}:${port}`, { retryable: true });
+    // When one direction has ended, so has the other: what is left of the two would wait for ever.
+    const script = `exec 3<>/dev/tcp/${address}/${port} 4<&0 || exit; cat <&3 & a=$!; cat <&4 >&3 & b=$!; wait -n; kill $a $b`;
+    const { socket, demultiplexed } = await this.#docker.dialExec(node.Id, ["bash", "-c", script]);
+    return Duplex.from({ writable: socket, readable: Readable.from(demultiplexed, { objectMode: false }) });
   }
 
   async collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * Putting an image of the Docker host into nodes, when there is no registry: one platform only, and not where it is already.
  */
+import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SeatrialError } from "../base/errors.ts";
@@ -50,7 +51,8 @@ async function copy(docker: DockerClient, nodes: readonly Node[], reference: str
   });
   const feeding = pipeline(source, async (chunks: AsyncIterable<Buffer>) => {
     for await (const chunk of chunks) {
-      await Promise.all(streams.map((stream) => (stream.write(chunk) ? undefined : new Promise((resolve) => stream.once("drain", resolve)))));
+      const full = streams.filter((stream) => !stream.write(chunk));
+      await Promise.all(full.map(async (stream) => await once(stream, "drain")));
     }
     for (const stream of streams) stream.end();
   });

@@ -5,7 +5,8 @@
 import { networkInterfaces } from "node:os";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { type DockerClient, DockerError, type Labels } from "../docker/client.ts";
+import { type DockerClient, DockerError } from "../docker/client.ts";
+import type { Labels } from "../docker/objects.ts";
 
 /** 1,024 subnets of 62 addresses: a cluster's nodes, its registry and a few tests. */
 export const networkPool = { text: "10.213.0.0/16", first: (10 << 24) | (213 << 16), subnets: 1024, prefix: 26, size: 64 } as const;

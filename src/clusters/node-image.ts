@@ -6,7 +6,8 @@
  */
 import { pack } from "tar-stream";
 import { SeatrialError } from "../base/errors.ts";
-import { DockerError, type DockerClient, type Labels } from "../docker/client.ts";
+import { DockerError, type DockerClient } from "../docker/client.ts";
+import type { Labels } from "../docker/objects.ts";
 
 /** Where node images come from: kind's own, and those that `make lab` builds where there is no container registry. */
 const repositories = ["kindest/node", "offline/node"] as const;

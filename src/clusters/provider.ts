@@ -6,6 +6,7 @@
  * conformance.ts holds every provider to what is written here. k3d, minikube, an existing cluster and clouds are to fit
  * in without a change above this line.
  */
+import type { Duplex } from "node:stream";
 import type { Problem } from "../base/errors.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import type { Cluster, Provider } from "../resources/cluster.ts";
@@ -57,6 +58,13 @@ export interface ClusterProvider {
    * lives. Absent where it always does.
    */
   reach?(target: Target, kubeconfig: string, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * One connection to an address as the cluster's nodes reach it: the way to a registry on a Docker host whose ports cannot
+   * be had (`tcp://`). Called for each connection. Only with `capabilities.hasNodes`.
+   * @throws SeatrialError `unreachable` while there is no node.
+   */
+  dial?(target: Target, address: string, port: number): Promise<Duplex>;
 
   /** The provider's own logs (nodes, journal, processes) into the folder. Collects what it can; never throws for a part. */
   collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void>;

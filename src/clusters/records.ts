@@ -52,7 +52,7 @@ export class ClusterRecords {
     return join(this.directoryOf(name), "kubeconfig");
   }
 
-  targetOf(record: ClusterRecord): Target {
+  targetOf(record: Pick<ClusterRecord, "name" | "uid">): Target {
     return { name: record.name, uid: record.uid, directory: this.directoryOf(record.name) };
   }
 

@@ -7,7 +7,6 @@
  * A request that makes something is not cut short by its signal, which only keeps it from starting: the daemon would go on
  * without us, and make it after our clean-up had looked.
  */
-import { readFileSync } from "node:fs";
 import { request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
@@ -17,6 +16,9 @@ import { type ErrorCode, messageOf, SeatrialError, systemCodeOf } from "../base/
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import type { TlsFiles } from "./endpoint.ts";
+import { demultiplex, demultiplexing } from "./framing.ts";
+import type { ContainerDetails, ContainerSummary, ImageDetails, Labels, NetworkDetails } from "./objects.ts";
+import { tlsOptions } from "./tls.ts";
 
 /** Where the daemon is dialled: a socket of this machine, or a TCP address. */
 export type DockerConnection = { socketPath: string } | { host: string; port: number; tls?: TlsFiles | undefined };
@@ -33,56 +35,6 @@ export class DockerError extends SeatrialError {
     this.name = "DockerError";
     this.status = status;
   }
-}
-
-export type Labels = Record<string, string>;
-
-export interface ContainerSummary {
-  Id: string;
-  Names: string[];
-  Image: string;
-  ImageID: string;
-  State: string;
-  Created: number;
-  Labels: Labels;
-  NetworkSettings?: { Networks: Record<string, { NetworkID: string; IPAddress: string; Aliases?: string[] | null }> };
-  Ports: { IP?: string; PrivatePort: number; PublicPort?: number; Type: string }[];
-}
-
-export interface ContainerDetails {
-  Id: string;
-  Name: string;
-  Created: string;
-  Image: string;
-  State: { Status: string; Running: boolean; Paused: boolean; ExitCode: number; Error: string };
-  Config: { Image: string; Labels: Labels | null; Env: string[] | null; Cmd: string[] | null };
-  HostConfig: { PortBindings: Record<string, { HostIp: string; HostPort: string }[]> | null; RestartPolicy?: { Name: string } };
-  Mounts: { Type: string; Name?: string; Destination: string; Source: string }[];
-  NetworkSettings: {
-    Ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
-    Networks: Record<string, { NetworkID: string; IPAddress: string; Aliases: string[] | null }>;
-  };
-}
-
-export interface NetworkDetails {
-  Id: string;
-  Name: string;
-  Created: string;
-  Labels: Labels;
-  Options: Labels | null;
-  IPAM: { Config: { Subnet: string; Gateway?: string }[] | null };
-  /** Only in the answer of an inspect. */
-  Containers?: Record<string, { Name: string }>;
-}
-
-export interface ImageDetails {
-  Id: string;
-  RepoTags: string[] | null;
-  RepoDigests: string[] | null;
-  Architecture: string;
-  Os: string;
-  Size: number;
-  Config: { Labels: Labels | null; Env: string[] | null; Volumes: Record<string, object> | null; ExposedPorts?: Record<string, object> | null } | null;
 }
 
 export interface ExecResult {
@@ -203,10 +155,6 @@ export class DockerClient implements AsyncDisposable {
 
   async renameContainer(id: string, name: string, signal?: AbortSignal): Promise<void> {
     await this.#json("POST", `/containers/${id}/rename?name=${encodeURIComponent(name)}`, `rename container ${id.slice(0, 12)} to ${name}`, { signal });
-  }
-
-  async unpauseContainer(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#json("POST", `/containers/${id}/unpause`, `unpause container ${id.slice(0, 12)}`, { signal });
   }
 
   async container(idOrName: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -504,7 +452,7 @@ interface CallOptions {
   unversioned?: boolean;
 }
 
-export function isNotFound(error: unknown): boolean {
+function isNotFound(error: unknown): boolean {
   return error instanceof DockerError && error.status === 404;
 }
 
@@ -545,39 +493,4 @@ function compareVersions(a: string, b: string): number {
   const [majorA = 0, minorA = 0] = a.split(".").map(Number);
   const [majorB = 0, minorB = 0] = b.split(".").map(Number);
   return majorA - majorB || minorA - minorB;
-}
-
-function tlsOptions(tls: TlsFiles | undefined): { ca?: Buffer; cert?: Buffer; key?: Buffer; rejectUnauthorized?: boolean } {
-  if (!tls) return {};
-  return {
-    ...(tls.ca ? { ca: readFileSync(tls.ca) } : {}),
-    ...(tls.cert ? { cert: readFileSync(tls.cert) } : {}),
-    ...(tls.key ? { key: readFileSync(tls.key) } : {}),
-    rejectUnauthorized: !tls.skipVerify,
-  };
-}
-
-/** Docker's framing of stdout (1) and stderr (2): one byte of stream, three zeros, four of length. */
-function demultiplex(raw: Buffer): { stdout: Buffer; stderr: Buffer; all: Buffer } {
-  const parts: { stream: number; payload: Buffer }[] = [];
-  for (let at = 0; at + 8 <= raw.length; ) {
-    const length = raw.readUInt32BE(at + 4);
-    parts.push({ stream: raw[at]!, payload: raw.subarray(at + 8, at + 8 + length) });
-    at += 8 + length;
-  }
-  const of = (stream: number) => Buffer.concat(parts.filter((part) => part.stream === stream).map((part) => part.payload));
-  return { stdout: of(1), stderr: of(2), all: Buffer.concat(parts.map((part) => part.payload)) };
-}
-
-/** The stdout of a framed stream as it comes. */
-async function* demultiplexing(socket: Duplex): AsyncIterable<Buffer> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of socket) {
-    rest = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
-    while (rest.length >= 8 && rest.length >= 8 + rest.readUInt32BE(4)) {
-      const end = 8 + rest.readUInt32BE(4);
-      if (rest[0] === 1) yield rest.subarray(8, end);
-      rest = rest.subarray(end);
-    }
-  }
 }

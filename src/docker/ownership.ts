@@ -5,7 +5,7 @@
  * which its instance may delete it whatever its owner does. Names prove nothing.
  */
 import { formatIdentity, lifeOf, parseIdentity, type ProcessIdentity } from "../process/identity.ts";
-import type { Labels } from "./client.ts";
+import type { Labels } from "./objects.ts";
 
 export const labels = {
   instance: "seatrial.dev/instance",

@@ -8,7 +8,8 @@
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause, waitFor } from "../base/wait.ts";
-import { type ContainerDetails, type DockerClient, DockerError, type Labels } from "../docker/client.ts";
+import { type DockerClient, DockerError } from "../docker/client.ts";
+import type { ContainerDetails, Labels } from "../docker/objects.ts";
 import { labels, type Ownership, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { type Registry, registryDefaults } from "../resources/registry.ts";
 
@@ -366,7 +367,7 @@ function normalized(reference: string): string {
 }
 
 /** Waits until a registry answers on a port of this machine. */
-export async function waitForRegistry(port: number, signal?: AbortSignal): Promise<void> {
+export async function waitForRegistry(port: number, signal?: AbortSignal, timeoutMs: number = limits.dockerRequestMs): Promise<void> {
   await waitFor(
     `the registry on port ${port} to answer`,
     async () => {
@@ -376,6 +377,6 @@ export async function waitForRegistry(port: number, signal?: AbortSignal): Promi
       await pause(50, signal);
       return undefined;
     },
-    { timeoutMs: limits.dockerRequestMs, pollMs: 50, signal },
+    { timeoutMs, pollMs: 50, signal },
   );
 }

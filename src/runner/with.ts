@@ -210,7 +210,9 @@ class ThrowawayRun {
         onProgress: (line) => this.#workspace.output.err(line),
         signal,
       });
-      const { localPort } = await host.forward(made.hostPort);
+      const provider = this.#provider;
+      const target = this.#workspace.records.targetOf({ name: this.#name, uid: this.#uid });
+      const { localPort } = await host.forward(made.hostPort, { dial: async () => await provider.dial!(target, registryAlias, registryPort) });
       return { ...made, clientPort: localPort };
     });
     ready.catch(() => {}); // Whoever uses it sees the error.
@@ -219,7 +221,8 @@ class ThrowawayRun {
 
   async #useRegistry(hostPort: number, clientPort: number, signal: AbortSignal): Promise<void> {
     const { client } = await this.#workspace.docker();
-    await waitForRegistry(clientPort, signal);
+    // Where its port can be had by way of a node alone, it answers no sooner than that runs; a boot that fails ends the wait.
+    await waitForRegistry(clientPort, signal, limits.lockMs + limits.clusterReadyMs);
     this.#registry = { address: `localhost:${clientPort}`, inCluster: `${registryAlias}:${registryPort}` };
     await putImages(client, this.#options.images, hostPort, signal);
   }

@@ -1,6 +1,6 @@
 /** `seatrial delete -f FILE`, `delete cluster|registry NAME…`. */
 import type { Command } from "commander";
-import { SeatrialError } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { deleteCluster } from "../../controllers/cluster/reconcile.ts";
 import { deleteRegistry } from "../../controllers/registry/reconcile.ts";
 import { type Cluster, contextNameOf } from "../../resources/cluster.ts";
@@ -37,10 +37,16 @@ export function registerDelete(program: Command, context: CommandContext): void 
       const doomed = flags.filename.length > 0 ? await declared(flags.filename, context) : await named(kind, names, context);
       if (!["true", "false"].includes(flags.cascade)) throw new SeatrialError("usage", `--cascade ${flags.cascade}: true or false`);
       const registries = flags.cascade === "true" ? await registriesOf(doomed, context) : [];
-      // Registries first, as ctlptl has it; the clusters all at once.
-      for (const each of [...doomed.filter((one) => one.kind === "registry"), ...registries]) await deleteOne(each, flags, context);
-      const results = await Promise.allSettled(doomed.filter((one) => one.kind === "cluster").map(async (each) => await deleteOne(each, flags, context)));
-      for (const result of results) if (result.status === "rejected") throw result.reason;
+      // Registries first, as ctlptl has it; the clusters all at once. What fails keeps nothing else from being deleted.
+      const failures: unknown[] = [];
+      const attempt = async (each: Doomed) => await deleteOne(each, flags, context).catch((error: unknown) => void failures.push(error));
+      for (const each of [...doomed.filter((one) => one.kind === "registry"), ...registries]) await attempt(each);
+      await Promise.all(doomed.filter((one) => one.kind === "cluster").map(attempt));
+      if (failures.length === 1) throw failures[0];
+      if (failures.length > 1) {
+        const first = failures.find((error) => error instanceof SeatrialError);
+        throw new SeatrialError(first?.code ?? "internal", failures.map(messageOf).join("\n"), { hint: first?.hint, cause: failures[0] });
+      }
     });
 }
 

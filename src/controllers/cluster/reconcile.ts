@@ -159,7 +159,7 @@ async function currentOf(client: KubeClient, desired: Cluster, observed: Observe
   const text = stored?.data?.["cluster.v1alpha1"];
   const fromCtlptl = text === undefined ? undefined : (loadDocuments(withApiVersion(text), "ctlptl-cluster-spec")[0]?.resource as Cluster | undefined);
   const spec = fromCtlptl?.spec ?? { ...desired.spec, nodes: observed.parts.length };
-  return { ...desired, spec, status: { ...(version ? { kubernetesVersion: version.gitVersion } : {}) } };
+  return { ...desired, spec, status: version ? { kubernetesVersion: version.gitVersion } : {} };
 }
 
 /** ctlptl writes the document without saying what it is. */

@@ -8,7 +8,7 @@
 import { messageOf, systemCodeOf } from "../../base/errors.ts";
 import { deleteLatecomers } from "../../clusters/boot.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
-import type { Labels } from "../../docker/client.ts";
+import type { Labels } from "../../docker/objects.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
 import { endMarked } from "../../process/marked.ts";
 import type { Workspace } from "../workspace.ts";

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { SeatrialError } from "../../base/errors.ts";
 import { newUid } from "../../clusters/boot.ts";
+import { registryPort } from "../../clusters/registry-wiring.ts";
 import { lock } from "../../process/lock.ts";
 import type { EnsureResult } from "../../registries/registries.ts";
 import type { Registry } from "../../resources/registry.ts";
@@ -34,15 +35,21 @@ async function lockRegistry(workspace: Workspace, name: string, signal: AbortSig
 
 /** Leads a local port to each registry of a remote Docker host: the same number where it is free, for images are named by it. */
 export async function registriesReach(workspace: Workspace, signal?: AbortSignal): Promise<{ name: string; localPort: number }[]> {
-  const { registries, host } = await workspace.docker();
+  const { registries, host, address } = await workspace.docker();
+  const records = (await workspace.records.all()).filter(({ dockerHost }) => dockerHost === address);
   const reached: { name: string; localPort: number }[] = [];
   for (const { metadata, status } of await registries.list(signal)) {
     const port = status?.hostPort;
     if (!port) continue;
-    const forward = await host.forward(port, { localPort: port }).catch(async (error: unknown) => {
-      if (error instanceof SeatrialError && error.code === "conflict") return await host.forward(port);
+    // A host that gives no way to its ports may still have a cluster that the registry is known to.
+    const user = records.find(({ resource }) => resource.spec.registry === metadata.name);
+    const dial = user && (async () => await (await workspace.provider(user.provider)).dial!(workspace.records.targetOf(user), metadata.name, registryPort));
+    const forward = await host.forward(port, { localPort: port, dial }).catch(async (error: unknown) => {
+      if (error instanceof SeatrialError && error.code === "conflict") return await host.forward(port, { dial });
+      if (error instanceof SeatrialError && error.code === "unreachable") return workspace.output.err(`registry ${metadata.name} is not reachable from here: ${error.message}`);
       throw error;
     });
+    if (!forward) continue;
     reached.push({ name: metadata.name, localPort: forward.localPort });
   }
   return reached;
