@@ -7,6 +7,8 @@ export const limits = {
   clusterReadyMs: 300_000,
   /** One question to an API that is not there costs no more than this before we ask again. */
   apiRequestMs: 5_000,
+  /** A wait that lasts longer is explained, again and again: half of a usual boot. */
+  explainWaitMs: 15_000,
   /** Pause between two questions while waiting for readiness: short against boot (5 s), cheap against the API. */
   readyPollMs: 150,
   /** A second in which nothing else answers is still an answer of Docker on a loaded host; 30 s is a daemon that hangs. */

@@ -1,12 +1,12 @@
 /** The tree of commands, and how each of them ends. */
 import { constants } from "node:os";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import type { Environment } from "../base/environment.ts";
 import { exitCodeOf, SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { CommandWorkspace } from "../server/start.ts";
-import { registerAbout } from "./commands/about.ts";
+import { packageVersion, registerAbout } from "./commands/about.ts";
 import { registerApply, registerCreate } from "./commands/apply.ts";
 import { registerDelete } from "./commands/delete.ts";
 import { registerDoctor } from "./commands/doctor.ts";
@@ -64,6 +64,7 @@ function commandTree(context: CommandContext, name: string): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => context.output.out(text.trimEnd()), writeErr: (text) => context.output.err(text.trimEnd()) })
     .option("-v, --verbose", "show where an error came from")
+    .version(`v${packageVersion()}`, "--version", "print the version")
     .showHelpAfterError(`(${name} --help shows the commands)`)
     .enablePositionalOptions();
   registerWith(program, context);
@@ -76,6 +77,9 @@ function commandTree(context: CommandContext, name: string): Command {
   registerReap(program, context);
   registerDoctor(program, context);
   registerAbout(program, context);
+  for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+    command.addOption(new Option("-v, --verbose", "show where an error came from").hideHelp());
+  }
   return program;
 }
 

@@ -15,6 +15,9 @@ import { writeFileWhole } from "./kubeconfig.ts";
 import type { ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
 import { type ClusterRecords, type ClusterRecord, ownershipOf } from "./records.ts";
 
+/** Older ones neither know our flags nor build with the Go toolchains of today. */
+const oldestMinor = 30;
+
 export interface BareOptions {
   programs: Programs;
   environment: Environment;
@@ -30,8 +33,10 @@ export class BareProvider implements ClusterProvider {
     this.#options = options;
   }
 
-  validate(_cluster: Cluster): Problem[] {
-    return [];
+  validate({ metadata, spec }: Cluster): Problem[] {
+    const minor = Number(/^v1\.(\d+)/.exec(spec.kubernetesVersion ?? "")?.[1] ?? Infinity);
+    if (minor >= oldestMinor) return [];
+    return [{ path: "spec.kubernetesVersion", message: `cluster ${metadata.name}: provider bare runs Kubernetes v1.${oldestMinor} and newer, and ${spec.kubernetesVersion} was asked for` }];
   }
 
   async create(request: CreateRequest): Promise<void> {

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf, SeatrialError } from "../base/errors.ts";
+import { InvalidError, messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
 import { pause, waitFor } from "../base/wait.ts";
@@ -55,6 +55,8 @@ export function newUid(): string {
  */
 export async function bootCluster(options: BootOptions): Promise<BootedCluster> {
   const { provider, records, cluster, uid, signal } = options;
+  const problems = provider.validate(cluster);
+  if (problems.length > 0) throw new InvalidError(problems);
   const name = cluster.metadata.name;
   const record: ClusterRecord = { ...recordOf(cluster, options.ownership, uid, new Date()), ...options.record };
   const target = records.targetOf(record);
@@ -81,7 +83,12 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
     const { registry } = options;
     const api = client;
     await together(signal, (both) => [
-      waitUntilReady(provider, target, provider.expectations(cluster), api, { timeoutMs: options.readyTimeoutMs, signal: both, onStep: phase }),
+      waitUntilReady(provider, target, provider.expectations(cluster), api, {
+        timeoutMs: options.readyTimeoutMs,
+        signal: both,
+        onStep: phase,
+        onWait: (missing) => options.onProgress(`still waiting for ${missing}`),
+      }),
       registry ? publishWhenUp(api, registry, both) : Promise.resolve(),
     ]);
     record.phase = "Ready";

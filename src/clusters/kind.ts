@@ -155,7 +155,6 @@ export class KindProvider implements ClusterProvider {
         input: config,
         signal: request.signal,
         timeoutMs: limits.clusterReadyMs,
-        onLine: (line) => request.onProgress(line),
       });
     } catch (error) {
       throw error instanceof CommandFailedError ? explainKind(error, name) : error;

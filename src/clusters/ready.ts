@@ -14,6 +14,8 @@ export interface ReadyOptions {
   signal?: AbortSignal | undefined;
   /** Called when one of the steps has been seen. */
   onStep?: ((step: string) => void) | undefined;
+  /** Called every {@link limits.explainWaitMs} with what is still missing. */
+  onWait?: ((missing: string) => void) | undefined;
 }
 
 /**
@@ -31,6 +33,7 @@ export async function waitUntilReady(
   const timeoutMs = options.timeoutMs ?? limits.clusterReadyMs;
   const deadline = performance.now() + timeoutMs;
   let nextTroubleCheck = 0;
+  let nextExplanation = performance.now() + limits.explainWaitMs;
   for (const step of steps(provider, target, expected, client, options.signal)) {
     for (;;) {
       options.signal?.throwIfAborted();
@@ -44,6 +47,10 @@ export async function waitUntilReady(
         nextTroubleCheck = now + 1_000; // Costs a call to Docker or a look at /proc: rarely, beside the polls.
         const trouble = await provider.trouble(target);
         if (trouble) throw new SeatrialError("command-failed", `cluster ${target.name} will not become Ready: ${trouble}`);
+      }
+      if (now > nextExplanation) {
+        nextExplanation = now + limits.explainWaitMs;
+        options.onWait?.(`${step.name}: ${missing}`);
       }
       if (now > deadline) {
         throw new SeatrialError("timeout", `cluster ${target.name} was not Ready after ${timeoutMs / 1000} s; still missing: ${step.name} (${missing})`, { retryable: true });

@@ -4,7 +4,7 @@
  * a Docker host that nobody names any more.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
 import type { Ownership } from "../docker/ownership.ts";
@@ -77,8 +77,14 @@ export class ClusterRecords {
   }
 
   async write(record: ClusterRecord): Promise<void> {
-    await mkdir(this.directoryOf(record.name), { recursive: true, mode: 0o700 });
-    await writeFileWhole(join(this.directoryOf(record.name), "cluster.json"), `${JSON.stringify(record, null, 2)}\n`);
+    const directory = this.directoryOf(record.name);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    try {
+      await writeFileWhole(join(directory, "cluster.json"), `${JSON.stringify(record, null, 2)}\n`);
+    } catch (error) {
+      await rmdir(directory).catch(() => {}); // Goes only when it is empty: made for this record.
+      throw error;
+    }
   }
 
   /** The folder goes with all that is in it. The lock's file stays: others may be waiting for it. */

@@ -2,7 +2,7 @@
  * Whose a container, network or image is: three labels on every object outside.
  *
  * `instance` is the installation that made it; `owner` the process that holds it, or `declared`; `not-after` the time from
- * which its instance may delete it whatever its owner does. Names prove nothing.
+ * which its instance may delete it when its owner cannot be judged from here. Names prove nothing.
  */
 import { formatIdentity, lifeOf, parseIdentity, type ProcessIdentity } from "../process/identity.ts";
 import type { Labels } from "./objects.ts";
@@ -50,7 +50,9 @@ export function ownershipIn(found: Labels | null | undefined): Ownership | undef
 /** Why something of this instance may be reaped now, as a sentence; undefined when it may not. */
 export function reasonToReap(ownership: Ownership, now: Date): string | undefined {
   if (ownership.owner === "declared") return undefined;
-  if (lifeOf(ownership.owner) === "dead") return `its owner, process ${ownership.owner.pid}, has ended`;
+  const life = lifeOf(ownership.owner);
+  if (life === "alive") return undefined; // However long it takes: its own timeouts are its business.
+  if (life === "dead") return `its owner, process ${ownership.owner.pid}, has ended`;
   if (ownership.notAfter && ownership.notAfter < now) return `its time was up at ${ownership.notAfter.toISOString()}`;
   return undefined;
 }

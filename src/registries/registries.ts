@@ -40,8 +40,6 @@ export interface EnsureOptions {
 export type EnsureResult = {
   containerId: string;
   hostPort: number;
-  /** Docker networks that it is on. */
-  networks: string[];
   change: "created" | "recreated" | "started" | "unchanged";
   reasons: string[];
 };
@@ -74,12 +72,11 @@ export class Registries {
     const existing = await this.#findWhole(name, options);
     if (!existing) {
       await this.#refuseForeign(name, options.signal);
-      return { ...(await this.#create(desired, options)), networks: [], change: "created", reasons: [] };
+      return { ...(await this.#create(desired, options)), change: "created", reasons: [] };
     }
     if (options.mustCreate) {
       throw new SeatrialError("already-exists", `registry ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
     }
-    const networks = Object.keys(existing.NetworkSettings.Networks);
     const reasons = reasonsToRecreate(existing, desired);
     if (reasons.length > 0) {
       const owner = ownershipIn(existing.Config.Labels);
@@ -89,11 +86,11 @@ export class Registries {
         });
       }
       for (const reason of reasons) options.onProgress(`registry ${name} is made anew, with its contents: ${reason}`);
-      return { ...(await this.#replace(desired, existing, options)), networks, change: "recreated", reasons };
+      return { ...(await this.#replace(desired, existing, options)), change: "recreated", reasons };
     }
-    if (existing.State.Running) return { containerId: existing.Id, hostPort: hostPortOf(existing) ?? 0, networks, change: "unchanged", reasons };
+    if (existing.State.Running) return { containerId: existing.Id, hostPort: hostPortOf(existing) ?? 0, change: "unchanged", reasons };
     const hostPort = await this.#start(name, existing.Id, options.signal);
-    return { containerId: existing.Id, hostPort, networks, change: "started", reasons: [`it was ${existing.State.Status}`] };
+    return { containerId: existing.Id, hostPort, change: "started", reasons: [`it was ${existing.State.Status}`] };
   }
 
   /**

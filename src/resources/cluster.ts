@@ -93,9 +93,9 @@ export const localRegistryHostingSchema = z.strictObject({
 
 export const clusterStatusSchema = z.strictObject({
   phase: z
-    .enum(["Pending", "Booting", "Ready", "Unreachable", "Stopped", "Deleting", "Failed"])
+    .enum(["Pending", "Booting", "Ready", "Running", "Unreachable", "Paused", "Stopped", "Deleting", "Failed"])
     .optional()
-    .describe("Where it is: `Pending` waits for its turn; `Booting`; `Ready`; `Unreachable`: it should answer and does not; `Stopped`: its containers or processes do not run; `Deleting`; `Failed`: see `error`."),
+    .describe("Where it is: `Pending` waits for its turn; `Booting`; `Ready`; `Running`: its containers run, and it is not this installation's to ask; `Unreachable`: it should answer and does not; `Paused`: its containers are paused; `Stopped`: its containers or processes do not run; `Deleting`; `Failed`: see `error`."),
   creationTimestamp: timestamp.optional().describe("When it was made."),
   kubernetesVersion: z.string().optional().describe("What its API says. Example: `v1.36.3`."),
   endpoint: z.string().optional().describe("URL of its API, as seen from here."),

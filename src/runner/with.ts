@@ -28,7 +28,7 @@ import { waitForRegistry } from "../registries/registries.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
 import type { Workspace } from "../controllers/workspace.ts";
-import { putImages, registriesOf } from "./images.ts";
+import { expectImages, putImages, registriesOf } from "./images.ts";
 import { type JunitCase, writeJunit } from "./junit.ts";
 
 /** The name by which nodes and pods of any throwaway cluster reach their registry. */
@@ -80,7 +80,7 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
   };
   let code = ownFailureCode;
   let failure: { error: unknown } | undefined;
-  await reportReaped(workspace);
+  await reportReaped(workspace, options.cluster.spec.provider === "kind");
   const run = await ThrowawayRun.prepare(workspace, options);
   try {
     output.err(`seatrial: booting ${run.description}`);
@@ -117,8 +117,8 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
 }
 
 /** Deletes what killed commands left; a leftover that cannot be deleted now must not keep this command from its work. */
-export async function reportReaped(workspace: Workspace): Promise<void> {
-  for (const { what, reason, error } of await reap(workspace, { scansDocker: false, now: new Date() })) {
+export async function reportReaped(workspace: Workspace, scansDocker = false): Promise<void> {
+  for (const { what, reason, error } of await reap(workspace, { scansDocker, now: new Date() })) {
     workspace.output.err(error ? `seatrial: ${what} should be deleted (${reason}) and was not: ${error}` : `seatrial: deleted ${what}: ${reason}`);
   }
 }
@@ -135,6 +135,8 @@ class ThrowawayRun {
   #kubeconfig = "";
   #registry: { address: string; inCluster: string } | undefined;
   #isUp = false;
+  /** True from the moment on at which something outside may have been made. */
+  #hasParts = false;
 
   static async prepare(workspace: Workspace, options: WithOptions): Promise<ThrowawayRun> {
     const provider = await workspace.provider(options.cluster.spec.provider);
@@ -173,7 +175,10 @@ class ThrowawayRun {
     const { signal } = this.#options.signals;
     const mirrors = registriesOf(this.#options.images);
     const docker = this.#provider.capabilities.needsDocker ? await workspace.docker() : undefined;
+    await docker?.client.version(signal); // Silence is told before anything is made.
+    await expectImages(docker?.client, this.#options.images, signal);
     const throttle = await workspace.throttle(this.#cluster.spec.provider);
+    this.#hasParts = true;
     const [booted] = await together(signal, (both) => {
       const registry = this.#provider.capabilities.hasNodes ? this.#bootRegistry(mirrors, both) : undefined;
       return [
@@ -188,7 +193,7 @@ class ThrowawayRun {
           record: { ...(docker ? { dockerHost: docker.address } : {}), ...(registry ? { registry: registryNameOf(this.#name) } : {}) },
           failuresDir: join(this.#artifacts, "failed-boots"),
           onPhase: (phase, ms) => ms >= 100 && workspace.output.err(`seatrial: ${this.#name}: ${phase} ${seconds(ms)}`),
-          onProgress: () => {},
+          onProgress: (line) => workspace.output.err(`seatrial: ${this.#name}: ${line}`),
           signal: both,
         }),
         registry ? registry.ready.then(async ({ hostPort, clientPort }) => await this.#useRegistry(hostPort, clientPort ?? hostPort, both)) : Promise.resolve(),
@@ -288,6 +293,7 @@ class ThrowawayRun {
 
   /** Deletes everything; not cut short by the signal that may have ended the run. */
   async delete(): Promise<void> {
+    if (!this.#hasParts) return;
     const record = await this.#workspace.records.read(this.#name);
     if (record) await deleteRecorded(this.#workspace, record);
     else if (this.#provider.capabilities.hasNodes) await (await this.#workspace.docker()).registries.delete(registryNameOf(this.#name));

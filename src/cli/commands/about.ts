@@ -41,7 +41,7 @@ export function registerAbout(program: Command, context: CommandContext): void {
   }
 }
 
-function packageVersion(): string {
+export function packageVersion(): string {
   const file = new URL("../../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }

@@ -11,13 +11,14 @@ import { type Document, loadDocuments } from "../../resources/documents.ts";
 import type { Registry } from "../../resources/registry.ts";
 import { reportReaped } from "../../runner/with.ts";
 import type { CommandContext } from "../cli.ts";
+import { collect } from "./options.ts";
 import { readDocuments } from "./documents.ts";
 import { addPrintOptions, formatOf, type PrintFlags, printResources } from "./printing.ts";
 
 interface ApplyFlags extends PrintFlags {
-  filename: string[];
-  recreate: boolean;
-  adopt: boolean;
+  filename?: string[];
+  recreate?: boolean;
+  adopt?: boolean;
   mergeKubeconfig: boolean;
   /** For `create`: what is there already is an error. */
   mustCreate?: boolean;
@@ -27,13 +28,13 @@ export function registerApply(program: Command, context: CommandContext): void {
   const command = program
     .command("apply")
     .description("make clusters and registries as the documents say; those that are so already are left alone")
-    .option("-f, --filename <file>", "documents to apply: a file, - for standard input, or a URL (again for more)", (value: string, all: string[]) => [...all, value], [])
-    .option("--recreate", "delete and make anew what differs in a way that needs it", false)
-    .option("--adopt", "take over clusters and registries that another tool made", false)
+    .option("-f, --filename <file>", "documents to apply: a file, - for standard input, or a URL (again for more)", collect)
+    .option("--recreate", "delete and make anew what differs in a way that needs it")
+    .option("--adopt", "take over clusters and registries that another tool made")
     .option("--merge-kubeconfig", "put the clusters' contexts into your own kubeconfig, and make the last one current", context.isCtlptl);
   addPrintOptions(command).action(async (flags: ApplyFlags) => {
     const format = formatOf(flags);
-    const documents = await readDocuments(flags.filename, context);
+    const documents = await readDocuments(flags.filename ?? [], context);
     await reportReaped(context.workspace);
     await applyAll(documents, flags, format, context);
   });
@@ -57,7 +58,7 @@ async function applyAll(documents: readonly Document[], flags: ApplyFlags, forma
   const registries = new Map<string, Promise<EnsureResult>>();
   const registry = (resource: Registry, mustCreate: boolean): Promise<EnsureResult> => {
     const name = resource.metadata.name;
-    const running = registries.get(name) ?? applyRegistry(workspace, resource, { mayAdopt: flags.adopt, mustCreate, signal });
+    const running = registries.get(name) ?? applyRegistry(workspace, resource, { mayAdopt: flags.adopt ?? false, mustCreate, signal });
     registries.set(name, running);
     running.catch(() => {}); // Awaited by its document and by its clusters.
     return running;
@@ -70,7 +71,7 @@ async function applyAll(documents: readonly Document[], flags: ApplyFlags, forma
     if (document.kind !== "Cluster") continue;
     const name = document.resource.spec.registry;
     const needed = name ? (registries.get(name) ?? registry(registryNamed(name), false)) : undefined;
-    const options = { mayRecreate: flags.recreate, mayAdopt: flags.adopt, mustCreate, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
+    const options = { mayRecreate: flags.recreate ?? false, mayAdopt: flags.adopt ?? false, mustCreate, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
     work.push(settle(document, applyCluster(workspace, document.resource, options)));
   }
   await Promise.all(work);
@@ -165,6 +166,6 @@ export function registerCreate(program: Command, context: CommandContext): void 
 async function createOne(document: Document, flags: PrintFlags & { mergeKubeconfig: boolean }, context: CommandContext): Promise<void> {
   const format = formatOf(flags);
   await reportReaped(context.workspace);
-  await applyAll([document], { ...flags, filename: [], recreate: false, adopt: false, mustCreate: true }, format, context);
+  await applyAll([document], { ...flags, mustCreate: true }, format, context);
 }
 

@@ -6,12 +6,13 @@ import { deleteRegistry } from "../../controllers/registry/reconcile.ts";
 import { type Cluster, contextNameOf } from "../../resources/cluster.ts";
 import { clusterNameFromContext } from "../../resources/ctlptl.ts";
 import type { CommandContext } from "../cli.ts";
+import { collect } from "./options.ts";
 import { readDocuments } from "./documents.ts";
 import { nounOf } from "./get.ts";
 
 interface DeleteFlags {
-  filename: string[];
-  ignoreNotFound: boolean;
+  filename?: string[];
+  ignoreNotFound?: boolean;
   cascade: string;
 }
 
@@ -30,11 +31,11 @@ export function registerDelete(program: Command, context: CommandContext): void 
     .description("delete clusters and registries, with all that is in them")
     .argument("[kind]", "cluster or registry")
     .argument("[names...]")
-    .option("-f, --filename <file>", "delete what these documents declare (again for more)", (value: string, all: string[]) => [...all, value], [])
-    .option("--ignore-not-found", "what is not there is no error", false)
+    .option("-f, --filename <file>", "delete what these documents declare (again for more)", collect)
+    .option("--ignore-not-found", "what is not there is no error")
     .option("--cascade <true|false>", "also delete the registry of a cluster", "false")
     .action(async (kind: string | undefined, names: string[], flags: DeleteFlags) => {
-      const doomed = flags.filename.length > 0 ? await declared(flags.filename, context) : await named(kind, names, context);
+      const doomed = flags.filename ? await declared(flags.filename, context) : await named(kind, names, context);
       if (!["true", "false"].includes(flags.cascade)) throw new SeatrialError("usage", `--cascade ${flags.cascade}: true or false`);
       const registries = flags.cascade === "true" ? await registriesOf(doomed, context) : [];
       // Registries first, as ctlptl has it; the clusters all at once. What fails keeps nothing else from being deleted.

@@ -11,7 +11,7 @@ import { addPrintOptions, formatOf, type PrintFlags, printResources } from "./pr
 
 interface GetFlags extends PrintFlags {
   fieldSelector?: string;
-  ignoreNotFound: boolean;
+  ignoreNotFound?: boolean;
 }
 
 type Noun = "cluster" | "registry";
@@ -30,7 +30,7 @@ export function registerGet(program: Command, context: CommandContext): void {
     .argument("[kind]", "cluster or registry; default: both")
     .argument("[name]")
     .option("--field-selector <selector>", "name=NAME, product=PRODUCT (or provider=PROVIDER), separated by commas")
-    .option("--ignore-not-found", "an absent NAME is no error", false);
+    .option("--ignore-not-found", "an absent NAME is no error");
   addPrintOptions(command).action(async (kind: string | undefined, name: string | undefined, flags: GetFlags) => {
     const format = formatOf(flags);
     const selector = parseSelector(flags.fieldSelector);

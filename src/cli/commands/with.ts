@@ -8,26 +8,26 @@ import { loadDocuments } from "../../resources/documents.ts";
 import type { Registry } from "../../resources/registry.ts";
 import { ownFailureCode, runWith } from "../../runner/with.ts";
 import type { CommandContext } from "../cli.ts";
+import { collect } from "./options.ts";
 
 interface WithFlags {
   filename?: string;
-  image: string[];
+  image?: string[];
   kubernetesVersion?: string;
-  keepOnFailure: boolean;
+  keepOnFailure?: boolean;
   junit?: string;
 }
 
 export function registerWith(program: Command, context: CommandContext): void {
-  const collect = (value: string, all: string[]) => [...all, value];
   program
     .command("with")
     .description("run a command in a throwaway cluster, and delete the cluster whatever happens")
     .usage("kind|bare|-f FILE [options] -- COMMAND [ARGUMENT…]")
     .argument("[words...]", "what to boot, and after -- the command")
     .option("-f, --filename <file>", "boot what this file declares: one Cluster, and at most one Registry")
-    .option("--image <tag>", "put this image of the Docker host into the cluster's registry (again for more)", collect, [])
+    .option("--image <tag>", "put this image of the Docker host into the cluster's registry (again for more)", collect)
     .option("--kubernetes-version <version>", "v1.36 for the newest patch to be had, v1.36.3 for that one")
-    .option("--keep-on-failure", "leave the cluster when the command fails", false)
+    .option("--keep-on-failure", "leave the cluster when the command fails")
     .option("--junit <file>", "write kubetest2's junit_runner.xml there, and metadata.json beside it")
     .passThroughOptions(false)
     .addHelpText(
@@ -44,8 +44,8 @@ failed; 128+n when signal n ended it.`,
       context.exitCode = await runWith(context.workspace, {
         cluster,
         registry,
-        images: flags.image,
-        keepOnFailure: flags.keepOnFailure,
+        images: flags.image ?? [],
+        keepOnFailure: flags.keepOnFailure ?? false,
         junit: flags.junit === undefined ? undefined : resolve(context.environment.cwd, flags.junit),
         command,
         signals: context.signals,

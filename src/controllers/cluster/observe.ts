@@ -25,13 +25,14 @@ export async function listClusters(workspace: Workspace, signal?: AbortSignal): 
   return clusters.sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
 }
 
-/** Where Docker does not answer there still are the clusters of this machine. */
+/** Where there is no Docker there still are the clusters of this machine. */
 async function listKind(workspace: Workspace, signal: AbortSignal | undefined): Promise<ObservedCluster[]> {
   try {
     return await (await workspace.provider("kind")).list(signal);
   } catch (error) {
-    if (!(error instanceof SeatrialError) || error.code !== "unreachable") throw error;
-    workspace.output.err(`seatrial: clusters on Docker are not shown: ${error.message}`);
+    // Where nobody has named a Docker host, one that does not answer means that there is none.
+    const { DOCKER_HOST, DOCKER_CONTEXT } = workspace.environment.variables;
+    if (!(error instanceof SeatrialError) || error.code !== "unreachable" || DOCKER_HOST || DOCKER_CONTEXT) throw error;
     return [];
   }
 }
@@ -67,8 +68,9 @@ async function describe(workspace: Workspace, observed: ObservedCluster, records
 
 function phaseOf(observed: ObservedCluster, record: ClusterRecord | undefined, error: string | undefined): ClusterPhase {
   if (record && record.phase !== "Ready") return record.phase;
+  if (observed.state === "paused") return "Paused";
   if (observed.state !== "running") return "Stopped";
-  return error ? "Unreachable" : record ? "Ready" : "Pending";
+  return error ? "Unreachable" : record ? "Ready" : "Running";
 }
 
 interface Asked {
@@ -94,7 +96,8 @@ async function ask(kubeconfig: string, reach: () => Promise<void>, signal: Abort
       client.list("/api/v1/nodes", both),
     ]);
     const published = hosting?.data?.["localRegistryHosting.v1"];
-    const cpus = nodes.reduce((sum, node) => sum + (Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0), 0);
+    // Each node of kind sees all CPUs of its host.
+    const cpus = Math.max(0, ...nodes.map((node) => Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0));
     return {
       endpoint,
       ...(version ? { version: version.gitVersion } : {}),
@@ -103,6 +106,8 @@ async function ask(kubeconfig: string, reach: () => Promise<void>, signal: Abort
     };
   } catch (error) {
     signal?.throwIfAborted();
-    return { ...(endpoint ? { endpoint } : {}), error: messageOf(error) };
+    // A timeout's own words are about an operation of ours.
+    const isLate = error instanceof Error && error.name === "TimeoutError";
+    return { ...(endpoint ? { endpoint } : {}), error: isLate ? `the API server at ${endpoint} did not answer within ${askMs / 1000} s` : messageOf(error) };
   }
 }

@@ -29,7 +29,7 @@ export interface ApplyClusterOptions {
   /** Put the cluster's context into the user's own kubeconfig, and make it current. */
   mergesKubeconfig: boolean;
   /** The registry that the cluster names, on its way to be there. */
-  registry?: Promise<{ containerId: string; hostPort: number; networks: readonly string[] }> | undefined;
+  registry?: Promise<{ containerId: string; hostPort: number }> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -108,7 +108,7 @@ async function bootDeclared(workspace: Workspace, desired: Cluster, options: App
     record: { ...(docker ? { dockerHost: docker.address } : {}), ...(apiServerPort ? { apiServerPort } : {}) },
     failuresDir: workspace.failuresDir,
     onPhase: (phase, ms) => ms >= 100 && output.err(`cluster ${name}: ${phase} ${seconds(ms)}`),
-    onProgress: () => {},
+    onProgress: (line) => output.err(`cluster ${name}: ${line}`),
     signal: options.signal,
   });
 }
@@ -186,7 +186,7 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
   if (mustStart) await waitUntilReady(provider, target, provider.expectations(desired), client, { signal: options.signal });
   else await expectAnswer(client, record.name, observed);
   const registry = registryForNodes(desired, options);
-  const isWired = !registry || (await isRegistryWired(client, registry.name, (await options.registry)!, observed));
+  const isWired = !registry || (await isRegistryWired(workspace, client, registry, observed));
   const isConfigured = provider.configure !== undefined && (isNew || !isWired) && (registry !== undefined || desired.spec.registryAuths !== undefined);
   if (isConfigured) await provider.configure!(target, desired, registry, options.signal);
   // Published last: as long as it is not, the next apply wires again.
@@ -195,9 +195,12 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
 }
 
 /** Whether the cluster knows its registry as it is now: one that was made anew has other networks, and maybe another port. */
-async function isRegistryWired(client: KubeClient, name: string, registry: { hostPort: number; networks: readonly string[] }, observed: ObservedCluster): Promise<boolean> {
-  if (observed.network && !registry.networks.includes(observed.network)) return false;
-  return (await publishedRegistry(client))?.host === registryHosting(name, registry.hostPort).host;
+async function isRegistryWired(workspace: Workspace, client: KubeClient, { name, ready }: RegistryForNodes, observed: ObservedCluster): Promise<boolean> {
+  await ready;
+  // Asked now: another apply may have wired it while this one waited for the cluster's lock.
+  const registry = await (await workspace.docker()).registries.find(name);
+  if (observed.network && !registry?.status?.networks?.includes(observed.network)) return false;
+  return (await publishedRegistry(client))?.host === registryHosting(name, registry?.status?.hostPort ?? 0).host;
 }
 
 /** One question. Silence is an error, and nothing is done about it. */
