@@ -84,9 +84,10 @@ async function newestPublished(version: string, signal: AbortSignal | undefined)
 
 /** Makes the image of one cluster: the node image with labels. */
 export async function labelImage(docker: DockerClient, from: string, tag: string, labels: Labels, signal?: AbortSignal): Promise<void> {
-  const lines = Object.entries(labels).map(([name, value]) => `LABEL ${JSON.stringify(name)}=${quoted(value)}`);
+  // One instruction, one image: what a build that was cut short leaves carries all labels or none.
+  const pairs = Object.entries(labels).map(([name, value]) => `${JSON.stringify(name)}=${quoted(value)}`);
   const archive = pack();
-  archive.entry({ name: "Dockerfile" }, [`FROM ${from}`, ...lines, ""].join("\n"));
+  archive.entry({ name: "Dockerfile" }, `FROM ${from}\nLABEL ${pairs.join(" ")}\n`);
   archive.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of archive) chunks.push(chunk as Buffer);

@@ -18,6 +18,7 @@ import { waitFor } from "../base/wait.ts";
 import type { TlsFiles } from "./endpoint.ts";
 import { demultiplex, demultiplexing } from "./framing.ts";
 import type { ContainerDetails, ContainerSummary, ImageDetails, Labels, NetworkDetails } from "./objects.ts";
+import { encodeImage, splitReference } from "./reference.ts";
 import { tlsOptions } from "./tls.ts";
 
 /** Where the daemon is dialled: a socket of this machine, or a TCP address. */
@@ -112,10 +113,22 @@ export class DockerClient implements AsyncDisposable {
 
   /** Removes a network, taking containers that we do not own off it first. */
   async removeNetwork(id: string, signal?: AbortSignal): Promise<void> {
-    const network = await this.network(id, signal);
-    if (!network) return;
-    for (const container of Object.keys(network.Containers ?? {})) await this.disconnect(network.Id, container, signal);
-    await this.#delete(`/networks/${network.Id}`, `remove network ${network.Name}`, signal);
+    let lastRefusal: unknown;
+    const attempt = async () => {
+      const network = await this.network(id, signal);
+      if (!network) return true;
+      try {
+        for (const container of Object.keys(network.Containers ?? {})) await this.disconnect(network.Id, container, signal);
+        await this.#delete(`/networks/${network.Id}`, `remove network ${network.Name}`, signal);
+        return true;
+      } catch (error) {
+        // A container of it is being removed at this moment, or was connected since we looked: look again.
+        if (!(error instanceof DockerError && /marked for removal|active endpoints|is not running/.test(error.message))) throw error;
+        lastRefusal = error;
+        return undefined;
+      }
+    };
+    await waitFor(`network ${id} to be removed`, attempt, { timeoutMs: limits.dockerRequestMs, pollMs: 100, signal }, () => messageOf(lastRefusal));
   }
 
   async connect(networkId: string, container: string, aliases: string[], signal?: AbortSignal): Promise<void> {
@@ -458,19 +471,6 @@ function isNotFound(error: unknown): boolean {
 
 export function isConflict(error: unknown): boolean {
   return error instanceof DockerError && error.status === 409;
-}
-
-/** `repository:tag`, `latest` when there is none; a digest stays with the tag as Docker's API has it. */
-export function splitReference(reference: string): { repository: string; tag: string } {
-  const at = reference.indexOf("@");
-  if (at >= 0) return { repository: reference.slice(0, at), tag: reference.slice(at + 1) };
-  const colon = reference.lastIndexOf(":");
-  if (colon > reference.lastIndexOf("/")) return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
-  return { repository: reference, tag: "latest" };
-}
-
-function encodeImage(reference: string): string {
-  return reference.split("/").map(encodeURIComponent).join("/");
 }
 
 function filters(wanted: Record<string, string[]>): string {

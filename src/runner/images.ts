@@ -4,7 +4,8 @@
  */
 import { fullReference } from "../clusters/load-images.ts";
 import { SeatrialError } from "../base/errors.ts";
-import { type DockerClient, splitReference } from "../docker/client.ts";
+import type { DockerClient } from "../docker/client.ts";
+import { splitReference } from "../docker/reference.ts";
 
 /** The registries in the names of images: `docker.io` where a name has none. */
 export function registriesOf(references: readonly string[]): string[] {

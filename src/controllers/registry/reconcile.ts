@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SeatrialError } from "../../base/errors.ts";
 import { newUid } from "../../clusters/boot.ts";
 import { registryPort } from "../../clusters/registry-wiring.ts";
+import { labels } from "../../docker/ownership.ts";
 import { lock } from "../../process/lock.ts";
 import type { EnsureResult } from "../../registries/registries.ts";
 import type { Registry } from "../../resources/registry.ts";
@@ -26,6 +27,12 @@ export async function applyRegistry(workspace: Workspace, desired: Registry, opt
 export async function deleteRegistry(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
   const { registries } = await workspace.docker();
   using _lock = await lockRegistry(workspace, name, signal);
+  const instance = (await registries.find(name, signal))?.status?.labels?.[labels.instance];
+  if (instance !== undefined && instance !== (await workspace.instance())) {
+    throw new SeatrialError("refused", `registry ${name} was made by another installation of Seatrial; it was not touched`, {
+      hint: `docker rm -f -v ${name} removes it all the same`,
+    });
+  }
   return await registries.delete(name, signal);
 }
 

@@ -1,0 +1,54 @@
+/**
+ * `make bench`: measures Seatrial against what people use without it.
+ *
+ *   node bench/run.ts [--pairs N] [--dry] [NAME…]
+ *
+ * Results go to stdout as JSON, and into bench/results.json and docs/benchmarks.md, where those of benchmarks that were not
+ * run now stay; with --dry, or with fewer pairs than it takes, they are only printed. Exit code 1 when one failed.
+ */
+import { parseArgs } from "node:util";
+import { messageOf, SeatrialError } from "../src/base/errors.ts";
+import { applyKind } from "./apply-kind.ts";
+import { bare } from "./bare.ts";
+import { kind4, kind8 } from "./kind-at-once.ts";
+import { reapply } from "./reapply.ts";
+import { remoteKind } from "./remote-kind.ts";
+import { type Bench, measure, type Result } from "./support/bench.ts";
+import { BenchContext, say } from "./support/context.ts";
+import { keepResults } from "./support/report.ts";
+
+const benches: readonly Bench[] = [bare, reapply, applyKind, remoteKind, kind4, kind8];
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { values, positionals: names } = parseArgs({ allowPositionals: true, options: { pairs: { type: "string" }, dry: { type: "boolean", default: false } } });
+  const unknown = names.filter((name) => !benches.some((bench) => bench.name === name));
+  if (unknown.length > 0) {
+    say(`there is no benchmark ${unknown.join(", ")}; there are ${benches.map(({ name }) => name).join(", ")}`);
+    return 2;
+  }
+  const abort = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => abort.abort(new SeatrialError("aborted", `stopped by ${signal}`)));
+  const context = await BenchContext.open(abort.signal);
+  const measured = new Map<string, Result[]>();
+  let hasFailed = false;
+  try {
+    for (const bench of benches.filter(({ name }) => names.length === 0 || names.includes(name))) {
+      if (abort.signal.aborted) break;
+      try {
+        const results = await measure(bench, context, values.pairs ? Number(values.pairs) : bench.pairs);
+        if ("reason" in results) say(`${bench.name}: not measured: ${results.reason}`);
+        else measured.set(bench.name, results);
+      } catch (error) {
+        hasFailed = true;
+        say(`${bench.name}: failed: ${messageOf(error)}`);
+      }
+    }
+    process.stdout.write(`${JSON.stringify([...measured.values()].flat(), null, 2)}\n`);
+    if (!values.dry && !values.pairs) await keepResults(benches, measured, context);
+  } finally {
+    await context.close();
+  }
+  return hasFailed ? 1 : 0;
+}

@@ -1,0 +1,79 @@
+/** The results as they are kept (results.json) and as people read them (docs/benchmarks.md). */
+import { readFile, writeFile } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { run } from "../../src/process/run.ts";
+import type { Bench, Result } from "./bench.ts";
+import { type BenchContext, projectRoot } from "./context.ts";
+
+/** Results of one run of one benchmark. */
+interface Measured {
+  results: Result[];
+  date: string;
+  commit: string;
+  machine: string;
+}
+
+const jsonFile = join(projectRoot, "bench", "results.json");
+const docsFile = join(projectRoot, "docs", "benchmarks.md");
+
+/** Adds what was measured now; what other benchmarks gave earlier stays. */
+export async function keepResults(benches: readonly Bench[], now: ReadonlyMap<string, Result[]>, context: BenchContext): Promise<void> {
+  const kept = JSON.parse(await readFile(jsonFile, "utf8").catch(() => "{}")) as Record<string, Measured>;
+  const common = { date: new Date().toISOString().slice(0, 10), commit: await commit(), machine: machine(context) };
+  const all = benches.flatMap(({ name }): [string, Measured][] => {
+    const results = now.get(name);
+    if (results) return [[name, { ...common, results }]];
+    return kept[name] ? [[name, kept[name]]] : [];
+  });
+  await writeFile(jsonFile, `${JSON.stringify(Object.fromEntries(all), null, 2)}\n`);
+  await writeFile(docsFile, page(all));
+}
+
+function page(all: readonly (readonly [string, Measured])[]): string {
+  const rows = all.flatMap(([name, { results, commit: at }]) => results.map((result) => row(name, result, at)));
+  const machines = [...Map.groupBy(all, ([, { machine: of, date }]) => `${of}, ${date}`)].map(([where, measured]) => `- ${measured.map(([name]) => name).join(", ")}: ${where}`);
+  return [
+    "# Benchmarks",
+    "",
+    "Written by `make bench`; the single times are in [bench/results.json](../bench/results.json), one file for each question in [bench](../bench).",
+    "`node bench/run.ts NAME…` measures some of them again.",
+    "",
+    "Seatrial and what it is compared with are measured in turn, pair by pair, in changing order. The ratio is the median over",
+    "the pairs, Seatrial's time by the other's: less than 1 is faster. Behind it stands its 90 % interval (bootstrap over the pairs).",
+    "",
+    "| benchmark | what | against | Seatrial | other | ratio | to reach | reached | commit |",
+    "|---|---|---|---|---|---|---|---|---|",
+    ...rows,
+    "",
+    "Measured on:",
+    ...machines,
+    "",
+  ].join("\n");
+}
+
+function row(name: string, { what, against, target, isReached, ratio, ours, other }: Result, at: string): string {
+  const goal = [target?.ratio === undefined ? "" : `≤ ${target.ratio}`, target?.ms === undefined ? "" : `≤ ${inSeconds(target.ms)}`].filter(Boolean).join(", ");
+  const shown = ratio ? `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)}), ${ours.ms.length} pairs` : "";
+  return `| ${[name, what, against ?? "", inSeconds(ours.p50Ms), other ? inSeconds(other.p50Ms) : "", shown, goal, isReached === undefined ? "" : isReached ? "yes" : "**no**", at].join(" | ")} |`;
+}
+
+async function commit(): Promise<string> {
+  const git = async (...args: string[]) => (await run("git", args, { cwd: projectRoot, env: { PATH: "/usr/local/bin:/usr/bin:/bin" } })).stdout;
+  try {
+    const isChanged = (await git("status", "--porcelain", "--", "src", "bin", "bench", "package-lock.json")) !== "";
+    return `${await git("rev-parse", "--short", "HEAD")}${isChanged ? " and changes" : ""}`;
+  } catch {
+    return "";
+  }
+}
+
+function machine({ dockerVersion, nodeImage }: BenchContext): string {
+  const all = cpus();
+  return `${all.length} × ${all[0]?.model ?? "CPU"}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${process.platform} ${process.arch}, Node ${process.version}, Docker ${dockerVersion}, ${nodeImage}`;
+}
+
+/** With as many digits as the time is worth. */
+function inSeconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 1_000 ? 2 : 1)} s`;
+}

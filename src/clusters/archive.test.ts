@@ -1,0 +1,62 @@
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { type Headers, pack } from "tar-stream";
+import { limits } from "../base/limits.ts";
+import { extractTar } from "./archive.ts";
+
+async function unpacked(entries: [Headers, string?][]): Promise<{ folder: string; files: string[] }> {
+  const parent = await mkdtemp(join(tmpdir(), "archive-"));
+  onTestFinished(async () => await rm(parent, { recursive: true, force: true }));
+  const archive = pack();
+  for (const [header, text] of entries) archive.entry(header, text);
+  archive.finalize();
+  const folder = join(parent, "in", "here");
+  await extractTar(archive, folder);
+  const found = await readdir(parent, { recursive: true, withFileTypes: true });
+  return { folder, files: found.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name)) };
+}
+
+test("regular files inside the folder, and nothing else", async () => {
+  const { folder, files } = await unpacked([
+    [{ name: "log/", type: "directory" }],
+    [{ name: "log/a.log" }, "one"],
+    [{ name: "log/b/c.log", mode: 0o4777 }, "two"],
+    [{ name: "../escape" }, "x"],
+    [{ name: "log/../../../escape" }, "x"],
+    [{ name: "/absolute" }, "x"],
+    [{ name: "link", type: "symlink", linkname: "/etc/passwd" }],
+    [{ name: "hard", type: "link", linkname: "/etc/passwd" }],
+    [{ name: "pipe", type: "fifo" }],
+    [{ name: "empty" }, ""],
+  ]);
+  expect(files.toSorted()).toEqual([join(folder, "empty"), join(folder, "log/a.log"), join(folder, "log/b/c.log")]);
+  expect(await readFile(join(folder, "log/a.log"), "utf8")).toBe("one");
+  expect((await stat(join(folder, "log/b/c.log"))).mode & 0o7111).toBe(0);
+});
+
+test("a file behind a link of the archive stays inside", async () => {
+  const { files } = await unpacked([
+    [{ name: "dir", type: "symlink", linkname: "/tmp" }],
+    [{ name: "dir/file" }, "x"],
+  ]);
+  expect(files).toHaveLength(1);
+  expect(files[0]).toMatch(/in\/here\/dir\/file$/);
+});
+
+test("a file that is too large is cut", async () => {
+  const size = limits.collectLogBytes * 10 + 1000;
+  const { folder } = await unpacked([[{ name: "big" }, "x".repeat(size)], [{ name: "after" }, "y"]]);
+  expect((await stat(join(folder, "big"))).size).toBe(limits.collectLogBytes * 10);
+  expect(await readFile(join(folder, "after"), "utf8")).toBe("y");
+});
+
+test("an archive that breaks off is an error", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "archive-"));
+  onTestFinished(async () => await rm(folder, { recursive: true, force: true }));
+  const archive = pack();
+  archive.entry({ name: "half", size: 100 }).write("x");
+  setTimeout(() => archive.destroy(new Error("the connection was lost")), 20);
+  await expect(extractTar(archive, folder)).rejects.toThrow("the connection was lost");
+});

@@ -1,0 +1,26 @@
+/** The example controller of examples/controller, built in a folder of the test's own. */
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
+import type { TestContext } from "vitest";
+import { scriptEnvironment } from "../../scripts/docker-choice.ts";
+import { run } from "../../src/process/run.ts";
+import { findGo } from "../../src/programs/go-build.ts";
+import { findDocker, type Home, projectRoot } from "./e2e.ts";
+
+/** The first build compiles client-go: a minute on two cores, more when they are busy. */
+const buildMs = 900_000;
+
+/** Copies the example into the home, changes it, and builds it. Skips the test where there is neither Go nor Docker. */
+export async function buildExample(
+  context: Pick<TestContext, "skip">,
+  home: Home,
+  options: { image?: string; change?: (folder: string) => Promise<void> } = {},
+): Promise<string> {
+  if (!(await findGo(scriptEnvironment())) && "reason" in (await findDocker()))
+    context.skip("neither Go nor Docker is here to build the example");
+  const folder = join(home.directory, "example");
+  await cp(join(projectRoot, "examples", "controller"), folder, { recursive: true, filter: (path) => !/\/(bin|artifacts)$/.test(path) });
+  await options.change?.(folder);
+  await run("./build.sh", options.image ? ["--image", options.image] : [], { cwd: folder, env: home.variables, timeoutMs: buildMs });
+  return folder;
+}

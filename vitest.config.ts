@@ -1,0 +1,31 @@
+/** Two projects: `unit` (with the conformance suites that need no cluster), in parallel; `e2e`, one file after the other. */
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    retry: 0,
+    // Tests wait for states, each with a deadline of its own; this is the bound for those that forgot.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["src/**/*.test.ts", "lab/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"], pool: "forks" },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.e2e.ts"],
+          pool: "forks",
+          fileParallelism: false,
+          // Two clusters boot side by side on the smallest machine; more only take longer together.
+          maxConcurrency: 2,
+          testTimeout: 600_000,
+          hookTimeout: 1_200_000,
+        },
+      },
+    ],
+  },
+});
