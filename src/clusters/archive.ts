@@ -15,6 +15,7 @@ export async function extractTar(archive: Readable, directory: string): Promise<
   const root = resolve(directory);
   const unpacked = extract();
   const feeding = pipeline(archive, unpacked);
+  feeding.catch(() => {}); // It fails while an entry is read: awaited at the end.
   let files = 0;
   try {
     for await (const entry of unpacked) {

@@ -47,6 +47,7 @@ test("labels of any text survive the Dockerfile", async () => {
   Readable.from([context!]).pipe(archive);
   for await (const entry of archive) {
     expect(entry.header.name).toBe("Dockerfile");
-    expect((await text(entry)).split("\n")).toEqual(["FROM base:1", 'LABEL "plain"="x"', String.raw`LABEL "json"="{\"a\":\"\$HOME \\ ${"`b`"}\"}"`, String.raw`LABEL "lines"="one\ntwo"`, ""]);
+    const labels = [`"plain"="x"`, String.raw`"json"="{\"a\":\"\$HOME \\ ${"`b`"}\"}"`, String.raw`"lines"="one\ntwo"`];
+    expect(await text(entry)).toBe(`FROM base:1\nLABEL ${labels.join(" ")}\n`);
   }
 });

@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { expect, onTestFinished, test } from "vitest";
+import { waitFor } from "../base/wait.ts";
+import { lifeOf } from "./identity.ts";
+import { endMarked, processesMarked, runMark } from "./marked.ts";
+
+function start(command: string, args: string[], env: Record<string, string>, detached = false): ChildProcess {
+  const child = spawn(command, args, { env: { PATH: process.env["PATH"], ...env }, detached, stdio: "ignore" });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return child;
+}
+
+async function marked(name: string, value: string, count: number) {
+  return await waitFor("the processes", () => (processesMarked(name, value).length === count ? processesMarked(name, value) : undefined), { timeoutMs: 5_000, pollMs: 20 });
+}
+
+test("a process is found by the mark, with its command, in a session of its own too, and its children with it", async () => {
+  const uid = randomUUID();
+  start("sh", ["-c", "sleep 60 & exec sleep 61"], { MARK: uid }, true);
+  const found = await marked("MARK", uid, 2);
+  expect(found.map(({ args }) => args[0]).toSorted()).toEqual(["60", "61"]);
+  expect(found.every(({ program, identity }) => program === "sleep" && lifeOf(identity) === "alive")).toBe(true);
+  for (const { identity } of found) process.kill(identity.pid, "SIGKILL");
+});
+
+test("a value that only begins with the mark's, or another name, is somebody else", async () => {
+  const uid = randomUUID();
+  start("sleep", ["60"], { MARK: `${uid}-more` });
+  start("sleep", ["60"], { OTHER: uid });
+  start("sleep", ["60", `MARK=${uid}`], {}).on("error", () => {});
+  await marked("OTHER", uid, 1);
+  expect(processesMarked("MARK", uid)).toEqual([]);
+});
+
+test("ended are all of one run and none of another, and how many is told", async () => {
+  const [mine, other] = [randomUUID(), randomUUID()];
+  const stubborn = start("sh", ["-c", "trap '' TERM; while :; do sleep 0.1; done"], { [runMark]: mine });
+  const bystander = start("sleep", ["60"], { [runMark]: other });
+  await marked(runMark, other, 1);
+  await waitFor("the shell", () => (processesMarked(runMark, mine).length > 0 ? true : undefined), { timeoutMs: 5_000, pollMs: 20 });
+  const ended = once(stubborn, "exit");
+  expect(await endMarked(mine, "SIGKILL")).toBeGreaterThan(0);
+  await ended;
+  expect(bystander.exitCode).toBeNull();
+  expect(await endMarked(randomUUID())).toBe(0);
+});
