@@ -13,7 +13,9 @@ async function tarOf(entries: Entry[]): Promise<Buffer> {
   const archive = pack();
   for (const [header, text = ""] of entries) archive.entry(header, text);
   archive.finalize();
-  return Buffer.concat(await Array.fromAsync(archive as AsyncIterable<Buffer>));
+  const chunks: Buffer[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 async function unpacked(entries: Entry[]): Promise<{ folder: string; files: string[] }> {

@@ -15,7 +15,7 @@ export async function extractTar(archive: Readable, directory: string): Promise<
   const root = resolve(directory);
   const unpacked = extract();
   const feeding = pipeline(archive, unpacked);
-  feeding.catch(() => {}); // It fails while an entry is read: awaited at the end.
+  feeding.catch(() => {}); // Awaited below; until then nobody would hear of it, and Node ends a process for that.
   let files = 0;
   try {
     for await (const entry of unpacked) {

@@ -65,8 +65,9 @@ export async function run(command: string, args: readonly string[], options: Run
   };
   const { execa } = await import("execa"); // Loaded when it is needed: many commands run no program.
   const child = execa(command, [...args], settings);
-  if (options.onLine) void eachLine(child.iterable({ from: "all" as never }), options.onLine);
+  const lines = options.onLine ? eachLine(child.iterable({ from: "all" as never }), options.onLine) : undefined;
   const result = await child;
+  await lines;
   const stdout = String(result.stdout ?? "");
   const stderr = String(result.stderr ?? "");
   if (result.isCanceled) options.signal?.throwIfAborted();

@@ -26,6 +26,7 @@ import {
   writeDocuments,
 } from "../support/clusters.ts";
 import { type Home, needDocker, openHome, seatrial, startSeatrial } from "../support/e2e.ts";
+import { parseKubeconfig } from "../../src/kube/client.ts";
 
 const own = "seatrial.dev/v1alpha1";
 const kindCluster = (name: string, spec: object = {}) => ({ apiVersion: own, kind: "Cluster", metadata: { name }, spec: { provider: "kind", ...spec } });
@@ -374,9 +375,6 @@ test("two installations on one daemon, each killed and restarted, lose nothing o
 });
 
 function parsed(kubeconfig: string): unknown {
-  return kubeconfig
-    .split("\n")
-    .filter((line) => /server:|certificate-authority-data|name:/.test(line))
-    .map((line) => line.trim())
-    .toSorted();
+  const { server, ca, context } = parseKubeconfig(kubeconfig, "the kubeconfig");
+  return { server, ca, context };
 }
