@@ -6,12 +6,12 @@ import type { ClusterProvider, Target } from "../../src/clusters/provider.ts";
 import { controlPlaneProcesses, stopControlPlane } from "../../src/controlplane/control-plane.ts";
 import { labels } from "../../src/docker/ownership.ts";
 import type { Cluster, Provider } from "../../src/resources/cluster.ts";
-import { Workspace } from "../../src/server/start.ts";
+import { CommandWorkspace } from "../../src/server/start.ts";
 import { docker, newName, nodesOf, testImage } from "../support/clusters.ts";
 import { findDocker, type Home, needDocker, openHome } from "../support/e2e.ts";
 
 interface Opened {
-  workspace: Workspace;
+  workspace: CommandWorkspace;
   provider: ClusterProvider;
   base: Pick<ProviderUnderTest, "provider" | "records" | "instance" | "cluster" | "close">;
 }
@@ -20,7 +20,7 @@ async function open(name: Provider): Promise<Opened> {
   const home: Home = await openHome();
   const environment = environmentFrom({ variables: home.variables, homeDir: homedir(), tempDir: tmpdir(), uid: process.getuid?.() ?? 0, cwd: home.cwd });
   const say = (): void => {};
-  const workspace = new Workspace(environment, { out: say, write: say, err: say }, new AbortController().signal);
+  const workspace = new CommandWorkspace(environment, { out: say, write: say, err: say }, new AbortController().signal);
   const provider = await workspace.provider(name);
   const cluster: Cluster = { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: newName("conf") }, spec: { provider: name } };
   const close = async () => {
