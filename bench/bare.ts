@@ -44,7 +44,10 @@ export const bare: Bench = {
           run: async () => {
             const name = context.newName("bs");
             const file = join(context.directory, `${name}.yaml`);
-            await writeFile(file, stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name }, spec: { provider: "bare" } }));
+            await writeFile(
+              file,
+              stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name }, spec: { provider: "bare" } }),
+            );
             const boot = await timed(async () => await context.seatrial(["apply", "-f", file]));
             await context.seatrial(["delete", "-f", file]);
             return { boot };

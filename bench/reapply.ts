@@ -17,13 +17,18 @@ export const reapply: Bench = {
     context.atEnd(async () => await removeDeclaredRemains(context));
     const { file } = await declare(context, 1, true);
     await context.seatrial(["apply", "-f", file]);
-    const sides: Side[] = [{ name: ours, run: async () => ({ apply: await timed(async () => await context.seatrial(["apply", "-f", file])) }) }];
+    const sides: Side[] = [
+      { name: ours, run: async () => ({ apply: await timed(async () => await context.seatrial(["apply", "-f", file])) }) },
+    ];
     const program = await findCtlptl(context);
     if (program) {
       const theirs = await ctlptlDocuments(context);
       context.atEnd(async () => await runCtlptl(context, program, "delete", theirs));
       await runCtlptl(context, program, "apply", theirs);
-      sides.push({ name: ctlptl, run: async () => ({ apply: await timed(async () => await runCtlptl(context, program, "apply", theirs)) }) });
+      sides.push({
+        name: ctlptl,
+        run: async () => ({ apply: await timed(async () => await runCtlptl(context, program, "apply", theirs)) }),
+      });
     }
     return { sides };
   },

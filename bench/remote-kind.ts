@@ -14,7 +14,9 @@ const plain = "`DOCKER_HOST=ssh://… kind create cluster`, which does not wait"
 export const remoteKind: Bench = {
   name: "remote-kind",
   pairs: 7,
-  questions: [{ what: "`apply` of a kind cluster on a remote host, to Ready from here", time: "boot", against: plain, target: { ratio: 0.5 } }],
+  questions: [
+    { what: "`apply` of a kind cluster on a remote host, to Ready from here", time: "boot", against: plain, target: { ratio: 0.5 } },
+  ],
   prepare: async (context) => {
     if (process.platform !== "linux" || process.getuid?.() !== 0) return { reason: "the lab's remote host needs root on Linux" };
     if (!(await hasLabImages())) return { reason: "the lab's images are not there: make lab builds them" };
@@ -22,7 +24,12 @@ export const remoteKind: Bench = {
     const remote = await remoteUp();
     if (!wasUp) context.atEnd(remoteDown);
     const config = join(context.directory, "ssh-config");
-    await writeFile(config, ["Host *", `  IdentityFile ${remote.identityFile}`, "  IdentitiesOnly yes", `  UserKnownHostsFile ${remote.knownHosts}`, ""].join("\n"));
+    await writeFile(
+      config,
+      ["Host *", `  IdentityFile ${remote.identityFile}`, "  IdentitiesOnly yes", `  UserKnownHostsFile ${remote.knownHosts}`, ""].join(
+        "\n",
+      ),
+    );
     // The docker CLI runs `ssh`, which looks for its configuration in root's own home folder.
     const bin = join(context.directory, "bin");
     await mkdir(bin);
@@ -46,7 +53,14 @@ export const remoteKind: Bench = {
           name: plain,
           run: async () => {
             const { name, kubeconfig } = newPlain(context);
-            const boot = await timed(async () => await context.run(context.program("kind"), ["create", "cluster", "--name", name, "--image", context.nodeImage, "--kubeconfig", kubeconfig], bySsh));
+            const boot = await timed(
+              async () =>
+                await context.run(
+                  context.program("kind"),
+                  ["create", "cluster", "--name", name, "--image", context.nodeImage, "--kubeconfig", kubeconfig],
+                  bySsh,
+                ),
+            );
             await deletePlain(context, [{ name, kubeconfig }], bySsh);
             return { boot };
           },

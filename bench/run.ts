@@ -22,14 +22,18 @@ const benches: readonly Bench[] = [bare, reapply, applyKind, remoteKind, kind4, 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { values, positionals: names } = parseArgs({ allowPositionals: true, options: { pairs: { type: "string" }, dry: { type: "boolean", default: false } } });
+  const { values, positionals: names } = parseArgs({
+    allowPositionals: true,
+    options: { pairs: { type: "string" }, dry: { type: "boolean", default: false } },
+  });
   const unknown = names.filter((name) => !benches.some((bench) => bench.name === name));
   if (unknown.length > 0) {
     say(`there is no benchmark ${unknown.join(", ")}; there are ${benches.map(({ name }) => name).join(", ")}`);
     return 2;
   }
   const abort = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => abort.abort(new SeatrialError("aborted", `stopped by ${signal}`)));
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => abort.abort(new SeatrialError("aborted", `stopped by ${signal}`)));
   const context = await BenchContext.open(abort.signal);
   const measured = new Map<string, Result[]>();
   let hasFailed = false;

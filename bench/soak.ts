@@ -15,7 +15,8 @@ async function main(): Promise<number> {
   const { values } = parseArgs({ options: { count: { type: "string", default: "100" }, "at-once": { type: "string", default: "8" } } });
   const count = Number(values.count);
   const abort = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => abort.abort(new SeatrialError("aborted", `stopped by ${signal}`)));
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => abort.abort(new SeatrialError("aborted", `stopped by ${signal}`)));
   const context = await BenchContext.open(abort.signal);
   const bootMs: number[] = [];
   const failures: string[] = [];
@@ -40,7 +41,9 @@ async function main(): Promise<number> {
   } finally {
     await context.close();
   }
-  process.stdout.write(`${JSON.stringify({ boots: started, failures, p50Ms: Math.round(quantile(bootMs, 0.5)), p99Ms: Math.round(quantile(bootMs, 0.99)) }, null, 2)}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ boots: started, failures, p50Ms: Math.round(quantile(bootMs, 0.5)), p99Ms: Math.round(quantile(bootMs, 0.99)) }, null, 2)}\n`,
+  );
   process.stdout.write(`${failures.length} of ${started} boots failed\n`);
   return failures.length > 0 || abort.signal.aborted ? 1 : 0;
 }

@@ -82,7 +82,10 @@ export async function labStatus(lab: Lab = currentLab()): Promise<LabStatus> {
   return {
     running: true,
     dockerHost,
-    images: images.flatMap((image) => image.RepoTags ?? []).filter((tag) => tag.startsWith("offline/")).sort(),
+    images: images
+      .flatMap((image) => image.RepoTags ?? [])
+      .filter((tag) => tag.startsWith("offline/"))
+      .sort(),
     containers: containers.map((container) => `${container.Names[0]?.slice(1)} (${container.State})`).sort(),
   };
 }
@@ -223,7 +226,15 @@ export async function clearRemains(lab: Lab, daemon: LabDaemon): Promise<void> {
     .filter((path) => path.startsWith(`${daemon.dir}/`))
     .sort((a, b) => b.length - a.length);
   for (const path of mounted) await succeeds(lab, "umount", ["-l", path]);
-  for (const name of ["exec", "containerd-state", "docker.pid", "docker.sock", "containerd.sock", "containerd.sock.ttrpc", "process.json"]) {
+  for (const name of [
+    "exec",
+    "containerd-state",
+    "docker.pid",
+    "docker.sock",
+    "containerd.sock",
+    "containerd.sock.ttrpc",
+    "process.json",
+  ]) {
     await rm(join(daemon.dir, name), { recursive: true, force: true });
   }
   await removeCgroup(daemon.cgroup);

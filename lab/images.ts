@@ -125,7 +125,15 @@ class Builder {
     return await this.#make(tag, key, async (folder) => {
       const base = await this.#base();
       const control = await this.#programs(kubernetesPrograms.map((name) => [name, kubernetes]));
-      const [apiserver, controllerManager, scheduler, proxy, kubelet, kubeadm, kubectl] = control as [string, string, string, string, string, string, string];
+      const [apiserver, controllerManager, scheduler, proxy, kubelet, kubeadm, kubectl] = control as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
       // kubeadm knows which versions of the rest belong to it.
       const tags = await this.#imageTags(kubeadm, kubernetes);
       const [etcd, coredns, containerd, shim, ctr] = (await this.#programs([
@@ -148,7 +156,15 @@ class Builder {
       await cp(join(import.meta.dirname, "node", "files"), join(context, "files"), { recursive: true });
       const config = join(context, "files", "containerd.toml");
       await writeFile(config, (await readFile(config, "utf8")).replace("@PAUSE@", tags.pause));
-      for (const [from, name] of [[kubelet], [kubeadm], [kubectl], [containerd], [shim], [ctr], [this.#own.network, "node-network"]] as const) {
+      for (const [from, name] of [
+        [kubelet],
+        [kubeadm],
+        [kubectl],
+        [containerd],
+        [shim],
+        [ctr],
+        [this.#own.network, "node-network"],
+      ] as const) {
         await place(from, join(context, "bin"), name ?? basename(from));
       }
       await place(this.#own.runtime, context, "runc-within-limits");
@@ -203,7 +219,12 @@ class Builder {
     await place(program, context, name);
     const start = entrypoint ? [`ENTRYPOINT [${JSON.stringify(entrypoint)}]`] : [];
     const folderInside = entrypoint ? "/" : "/usr/local/bin/";
-    await this.#build(tag, context, undefined, ["FROM scratch", `COPY ${name} ${folderInside}${name}`, "ENV PATH=/usr/local/bin", ...start]);
+    await this.#build(tag, context, undefined, [
+      "FROM scratch",
+      `COPY ${name} ${folderInside}${name}`,
+      "ENV PATH=/usr/local/bin",
+      ...start,
+    ]);
     await rm(context, { recursive: true });
     return tag;
   }
@@ -305,5 +326,8 @@ function recipeOf(name: BuildableName): string {
 }
 
 function keyOf(...parts: readonly string[]): string {
-  return createHash("sha256").update([process.arch, ...parts].join("\0")).digest("hex").slice(0, 24);
+  return createHash("sha256")
+    .update([process.arch, ...parts].join("\0"))
+    .digest("hex")
+    .slice(0, 24);
 }

@@ -21,7 +21,10 @@ const sources = { runtime: "runtime", network: "node/network", pause: "node/paus
 export async function buildOwnPrograms(lab: Lab): Promise<OwnPrograms> {
   const folder = join(lab.dir, "programs", await hashOfFolders(["go.mod", ...Object.values(sources)]));
   const built = Object.fromEntries(Object.keys(sources).map((name) => [name, join(folder, name)])) as unknown as OwnPrograms;
-  const isThere = await readdir(folder).then((names) => names.length === Object.keys(sources).length, () => false);
+  const isThere = await readdir(folder).then(
+    (names) => names.length === Object.keys(sources).length,
+    () => false,
+  );
   if (isThere) return built;
   const go = await findGo(lab.environment);
   if (!go) throw new SeatrialError("missing-program", "the lab is built with the Go toolchain, which is not in PATH");
@@ -48,7 +51,10 @@ export async function hashOfFolders(names: readonly string[]): Promise<string> {
   const add = async (path: string): Promise<void> => {
     const entries = await readdir(join(import.meta.dirname, path), { withFileTypes: true }).catch(() => undefined);
     if (!entries) {
-      hash.update(`${path}\0`).update(await readFile(join(import.meta.dirname, path))).update("\0");
+      hash
+        .update(`${path}\0`)
+        .update(await readFile(join(import.meta.dirname, path)))
+        .update("\0");
       return;
     }
     for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) await add(join(path, entry.name));

@@ -96,7 +96,9 @@ export async function startRemoteDocker(lab: Lab = currentLab()): Promise<void> 
 async function remoteDaemon(lab: Lab): Promise<LabDaemon> {
   // `ip netns exec` mounts /sys anew, without its cgroups: they are mounted again, as the host has them. The system's
   // containerd folder is hidden, and with it the sockets of the other daemon's containers.
-  const mounts = ["mount -t tmpfs tmpfs /run/containerd 2>/dev/null || { mkdir -p /run/containerd; mount -t tmpfs tmpfs /run/containerd; }"];
+  const mounts = [
+    "mount -t tmpfs tmpfs /run/containerd 2>/dev/null || { mkdir -p /run/containerd; mount -t tmpfs tmpfs /run/containerd; }",
+  ];
   if (existsSync("/sys/fs/cgroup/cgroup.controllers")) mounts.push("mount -t cgroup2 cgroup2 /sys/fs/cgroup");
   else {
     mounts.push("mount -t tmpfs tmpfs /sys/fs/cgroup");
@@ -241,6 +243,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw new SeatrialError("internal", `cannot end process ${pid}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH")
+      throw new SeatrialError("internal", `cannot end process ${pid}`, { cause: error });
   }
 }

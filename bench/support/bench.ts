@@ -64,20 +64,31 @@ export async function measure(bench: Bench, context: BenchContext, pairs = bench
       context.signal.throwIfAborted();
       const run = await side.run();
       times.get(side.name)!.push(run);
-      say(`${bench.name} ${pair + 1}/${pairs}: ${side.name}: ${Object.entries(run).map(([name, ms]) => `${name} ${(ms / 1000).toFixed(2)} s`).join(", ")}`);
+      say(
+        `${bench.name} ${pair + 1}/${pairs}: ${side.name}: ${Object.entries(run)
+          .map(([name, ms]) => `${name} ${(ms / 1000).toFixed(2)} s`)
+          .join(", ")}`,
+      );
     }
   }
   return bench.questions.flatMap((question) => answer(bench, question, times) ?? []);
 }
 
 function answer(bench: Bench, question: Question, times: ReadonlyMap<string, Record<string, number>[]>): Result | undefined {
-  const of = (side: string) => times.get(side)?.map((run) => run[question.time]).filter((ms) => ms !== undefined);
+  const of = (side: string) =>
+    times
+      .get(side)
+      ?.map((run) => run[question.time])
+      .filter((ms) => ms !== undefined);
   const own = of(ours) ?? [];
   const others = question.against === undefined ? undefined : of(question.against);
   if (question.against !== undefined && !others) return undefined; // That side could not be had here.
   const ratio = others ? ratioOf(own.map((ms, i) => [ms, others[i]!] as const)) : undefined;
   const { target } = question;
-  const reached = [target?.ratio === undefined || !ratio ? undefined : ratio.median <= target.ratio, target?.ms === undefined ? undefined : quantile(own, 0.5) <= target.ms].filter((each) => each !== undefined);
+  const reached = [
+    target?.ratio === undefined || !ratio ? undefined : ratio.median <= target.ratio,
+    target?.ms === undefined ? undefined : quantile(own, 0.5) <= target.ms,
+  ].filter((each) => each !== undefined);
   return {
     bench: bench.name,
     what: question.what,

@@ -36,7 +36,11 @@ export class BenchContext {
   readonly #atEnd: (() => Promise<void>)[];
   #count = 0;
 
-  private constructor(fields: Pick<BenchContext, "directory" | "variables" | "nodeImage" | "registryImage" | "dockerVersion" | "dockerApiVersion" | "signal">, programs: ReadonlyMap<ProgramName, string>, atEnd: (() => Promise<void>)[]) {
+  private constructor(
+    fields: Pick<BenchContext, "directory" | "variables" | "nodeImage" | "registryImage" | "dockerVersion" | "dockerApiVersion" | "signal">,
+    programs: ReadonlyMap<ProgramName, string>,
+    atEnd: (() => Promise<void>)[],
+  ) {
     this.directory = fields.directory;
     this.variables = fields.variables;
     this.nodeImage = fields.nodeImage;
@@ -60,11 +64,18 @@ export class BenchContext {
       docker = { DOCKER_HOST: (await buildLab()).dockerHost };
       if (!wasRunning) atEnd.push(labDown);
     }
-    const variables = { ...process.env, ...docker, SEATRIAL_HOME: join(directory, "data"), XDG_RUNTIME_DIR: join(directory, "run"), KUBECONFIG: join(directory, "user-kubeconfig") };
+    const variables = {
+      ...process.env,
+      ...docker,
+      SEATRIAL_HOME: join(directory, "data"),
+      XDG_RUNTIME_DIR: join(directory, "run"),
+      KUBECONFIG: join(directory, "user-kubeconfig"),
+    };
     const found = new Map<ProgramName, string>();
     const programs = new Programs({ environment: scriptEnvironment(), onProgress: say });
     try {
-      for (const name of ["kind", "kubectl", "etcd", "kube-apiserver"] as const) found.set(name, (await programs.find({ name }, signal)).path);
+      for (const name of ["kind", "kubectl", "etcd", "kube-apiserver"] as const)
+        found.set(name, (await programs.find({ name }, signal)).path);
     } finally {
       await programs.close();
     }
@@ -73,7 +84,11 @@ export class BenchContext {
     const { Version: dockerVersion, ApiVersion: dockerApiVersion } = await client.version(signal);
     const nodeImage = await findNodeImage(client, defaultKubernetesVersion, say, signal);
     const registries = (await client.images({ reference: ["offline/registry"] }, signal)).flatMap(({ RepoTags }) => RepoTags ?? []);
-    return new BenchContext({ directory, variables, nodeImage, registryImage: registries.toSorted().at(-1), dockerVersion, dockerApiVersion, signal }, found, atEnd);
+    return new BenchContext(
+      { directory, variables, nodeImage, registryImage: registries.toSorted().at(-1), dockerVersion, dockerApiVersion, signal },
+      found,
+      atEnd,
+    );
   }
 
   program(name: ProgramName): string {

@@ -20,7 +20,12 @@ export async function findCtlptl(context: BenchContext): Promise<string | undefi
 export async function ctlptlDocuments(context: BenchContext): Promise<string> {
   const name = context.newName("bk");
   const documents = [
-    { apiVersion: "ctlptl.dev/v1alpha1", kind: "Registry", name: `${name}-registry`, ...(context.registryImage ? { image: context.registryImage } : {}) },
+    {
+      apiVersion: "ctlptl.dev/v1alpha1",
+      kind: "Registry",
+      name: `${name}-registry`,
+      ...(context.registryImage ? { image: context.registryImage } : {}),
+    },
     {
       apiVersion: "ctlptl.dev/v1alpha1",
       kind: "Cluster",

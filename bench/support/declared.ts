@@ -28,7 +28,8 @@ export async function declare(context: BenchContext, count: number, withRegistry
 /** Deletes what is declared still: a stopped benchmark's clusters and registries. */
 export async function removeDeclaredRemains(context: BenchContext, variables: Record<string, string> = {}): Promise<void> {
   const signal = new AbortController().signal; // Also when the benchmarks were stopped.
-  const names = async (kind: string) => (await context.seatrial(["get", kind, "-o", "name"], variables, signal)).split("\n").map((line) => line.replace(/^.*\//, ""));
+  const names = async (kind: string) =>
+    (await context.seatrial(["get", kind, "-o", "name"], variables, signal)).split("\n").map((line) => line.replace(/^.*\//, ""));
   const mine = new RegExp(`^b[sr]-${process.pid}-`);
   for (const kind of ["cluster", "registry"]) {
     const left = (await names(kind)).filter((name) => mine.test(name));

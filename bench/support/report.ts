@@ -32,7 +32,9 @@ export async function keepResults(benches: readonly Bench[], now: ReadonlyMap<st
 
 function page(all: readonly (readonly [string, Measured])[]): string {
   const rows = all.flatMap(([name, { results, commit: at }]) => results.map((result) => row(name, result, at)));
-  const machines = [...Map.groupBy(all, ([, { machine: of, date }]) => `${of}, ${date}`)].map(([where, measured]) => `- ${measured.map(([name]) => name).join(", ")}: ${where}`);
+  const machines = [...Map.groupBy(all, ([, { machine: of, date }]) => `${of}, ${date}`)].map(
+    ([where, measured]) => `- ${measured.map(([name]) => name).join(", ")}: ${where}`,
+  );
   return [
     "# Benchmarks",
     "",
@@ -53,13 +55,16 @@ function page(all: readonly (readonly [string, Measured])[]): string {
 }
 
 function row(name: string, { what, against, target, isReached, ratio, ours, other }: Result, at: string): string {
-  const goal = [target?.ratio === undefined ? "" : `≤ ${target.ratio}`, target?.ms === undefined ? "" : `≤ ${inSeconds(target.ms)}`].filter(Boolean).join(", ");
+  const goal = [target?.ratio === undefined ? "" : `≤ ${target.ratio}`, target?.ms === undefined ? "" : `≤ ${inSeconds(target.ms)}`]
+    .filter(Boolean)
+    .join(", ");
   const shown = ratio ? `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)}), ${ours.ms.length} pairs` : "";
   return `| ${[name, what, against ?? "", inSeconds(ours.p50Ms), other ? inSeconds(other.p50Ms) : "", shown, goal, isReached === undefined ? "" : isReached ? "yes" : "**no**", at].join(" | ")} |`;
 }
 
 async function commit(): Promise<string> {
-  const git = async (...args: string[]) => (await run("git", args, { cwd: projectRoot, env: { PATH: "/usr/local/bin:/usr/bin:/bin" } })).stdout;
+  const git = async (...args: string[]) =>
+    (await run("git", args, { cwd: projectRoot, env: { PATH: "/usr/local/bin:/usr/bin:/bin" } })).stdout;
   try {
     const isChanged = (await git("status", "--porcelain", "--", "src", "bin", "bench", "package-lock.json")) !== "";
     return `${await git("rev-parse", "--short", "HEAD")}${isChanged ? " and changes" : ""}`;

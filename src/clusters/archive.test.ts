@@ -46,17 +46,17 @@ test("regular files inside the folder, and nothing else", async () => {
 });
 
 test("a file behind a link of the archive stays inside", async () => {
-  const { files } = await unpacked([
-    [{ name: "dir", type: "symlink", linkname: "/tmp" }],
-    [{ name: "dir/file" }, "x"],
-  ]);
+  const { files } = await unpacked([[{ name: "dir", type: "symlink", linkname: "/tmp" }], [{ name: "dir/file" }, "x"]]);
   expect(files).toHaveLength(1);
   expect(files[0]).toMatch(/in\/here\/dir\/file$/);
 });
 
 test("a file that is too large is cut", async () => {
   const size = limits.collectLogBytes * 10 + 1000;
-  const { folder } = await unpacked([[{ name: "big" }, "x".repeat(size)], [{ name: "after" }, "y"]]);
+  const { folder } = await unpacked([
+    [{ name: "big" }, "x".repeat(size)],
+    [{ name: "after" }, "y"],
+  ]);
   expect((await stat(join(folder, "big"))).size).toBe(limits.collectLogBytes * 10);
   expect(await readFile(join(folder, "after"), "utf8")).toBe("y");
 });

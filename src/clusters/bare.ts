@@ -7,7 +7,13 @@ import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError, type Problem } from "../base/errors.ts";
-import { controlPlaneProcesses, type ControlPlaneOptions, killControlPlane, startControlPlane, stopControlPlane } from "../controlplane/control-plane.ts";
+import {
+  controlPlaneProcesses,
+  type ControlPlaneOptions,
+  killControlPlane,
+  startControlPlane,
+  stopControlPlane,
+} from "../controlplane/control-plane.ts";
 import { addKwokNodes } from "../controlplane/kwok.ts";
 import type { ProgramName, Programs } from "../programs/programs.ts";
 import { type Cluster, contextNameOf } from "../resources/cluster.ts";
@@ -36,11 +42,23 @@ export class BareProvider implements ClusterProvider {
   validate({ metadata, spec }: Cluster): Problem[] {
     const minor = Number(/^v1\.(\d+)/.exec(spec.kubernetesVersion ?? "")?.[1] ?? Infinity);
     if (minor >= oldestMinor) return [];
-    return [{ path: "spec.kubernetesVersion", message: `cluster ${metadata.name}: provider bare runs Kubernetes v1.${oldestMinor} and newer, and ${spec.kubernetesVersion} was asked for` }];
+    return [
+      {
+        path: "spec.kubernetesVersion",
+        message: `cluster ${metadata.name}: provider bare runs Kubernetes v1.${oldestMinor} and newer, and ${spec.kubernetesVersion} was asked for`,
+      },
+    ];
   }
 
   async create(request: CreateRequest): Promise<void> {
-    await this.#start(request.cluster, request.uid, request.directory, request.ownership.owner === "declared", request.apiServerPort, request.signal);
+    await this.#start(
+      request.cluster,
+      request.uid,
+      request.directory,
+      request.ownership.owner === "declared",
+      request.apiServerPort,
+      request.signal,
+    );
     await copyFile(join(controlPlaneDirectory(request.directory), "admin.kubeconfig"), request.kubeconfig);
   }
 
@@ -85,7 +103,15 @@ export class BareProvider implements ClusterProvider {
   async start(target: Target, signal?: AbortSignal): Promise<void> {
     const record = await this.#record(target);
     const port = portIn(await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8").catch(() => ""));
-    await this.#start(record.resource, target.uid, target.directory, record.owner === "declared", port, signal, record.owner === "declared");
+    await this.#start(
+      record.resource,
+      target.uid,
+      target.directory,
+      record.owner === "declared",
+      port,
+      signal,
+      record.owner === "declared",
+    );
   }
 
   async writeKubeconfig(target: Target, path: string): Promise<void> {
@@ -117,7 +143,15 @@ export class BareProvider implements ClusterProvider {
     return record;
   }
 
-  async #start(cluster: Cluster, uid: string, clusterDirectory: string, isDurable: boolean, port: number | undefined, signal: AbortSignal | undefined, isPortFixed = false): Promise<void> {
+  async #start(
+    cluster: Cluster,
+    uid: string,
+    clusterDirectory: string,
+    isDurable: boolean,
+    port: number | undefined,
+    signal: AbortSignal | undefined,
+    isPortFixed = false,
+  ): Promise<void> {
     const { spec } = cluster;
     const components = spec.bare?.components ?? [];
     const directory = controlPlaneDirectory(clusterDirectory);

@@ -104,8 +104,16 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
 /** The ConfigMap's namespace is among the first things of a new cluster; the API may not answer at all yet. */
 async function publishWhenUp(client: KubeClient, registry: RegistryForNodes, signal: AbortSignal): Promise<void> {
   const { hostPort } = await registry.ready;
-  const publish = async () => await publishRegistry(client, registry.name, hostPort, signal).then(() => true, () => undefined);
-  await waitFor("the API to take the registry's ConfigMap", publish, { timeoutMs: limits.clusterReadyMs, pollMs: limits.readyPollMs, signal });
+  const publish = async () =>
+    await publishRegistry(client, registry.name, hostPort, signal).then(
+      () => true,
+      () => undefined,
+    );
+  await waitFor("the API to take the registry's ConfigMap", publish, {
+    timeoutMs: limits.clusterReadyMs,
+    pollMs: limits.readyPollMs,
+    signal,
+  });
 }
 
 /** Keeps the logs, deletes what is there, and gives the error to throw. */

@@ -16,7 +16,12 @@ interface PodParts {
  * what it can get within {@link limits.collectLogsMs}, and never throws: it runs while something else has failed.
  * @param client undefined when there never was an API.
  */
-export async function collectCluster(provider: ClusterProvider, target: Target, directory: string, client: KubeClient | undefined): Promise<void> {
+export async function collectCluster(
+  provider: ClusterProvider,
+  target: Target,
+  directory: string,
+  client: KubeClient | undefined,
+): Promise<void> {
   const signal = AbortSignal.timeout(limits.collectLogsMs);
   await mkdir(directory, { recursive: true });
   const keep = async (file: string, work: () => Promise<void>) => {
@@ -30,7 +35,10 @@ export async function collectCluster(provider: ClusterProvider, target: Target, 
     keep("nodes", async () => await provider.collectLogs(target, join(directory, "nodes"), signal)),
     ...(client
       ? [
-          keep("events.txt", async () => await writeFile(join(directory, "events.txt"), formatEvents(await client.list("/api/v1/events", signal)))),
+          keep(
+            "events.txt",
+            async () => await writeFile(join(directory, "events.txt"), formatEvents(await client.list("/api/v1/events", signal))),
+          ),
           keep("pods.txt", async () => await collectPods(client, directory, signal)),
         ]
       : []),
@@ -53,7 +61,14 @@ async function collectPods(client: KubeClient, directory: string, signal: AbortS
 }
 
 function formatEvents(events: KubeObject[]): string {
-  type Event = KubeObject & { lastTimestamp?: string; eventTime?: string; type?: string; reason?: string; message?: string; involvedObject?: { kind?: string; name?: string; namespace?: string } };
+  type Event = KubeObject & {
+    lastTimestamp?: string;
+    eventTime?: string;
+    type?: string;
+    reason?: string;
+    message?: string;
+    involvedObject?: { kind?: string; name?: string; namespace?: string };
+  };
   const time = (event: Event) => event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "";
   return (events as Event[])
     .sort((a, b) => time(a).localeCompare(time(b)))

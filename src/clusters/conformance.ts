@@ -65,7 +65,9 @@ export function describeProvider(suite: ProviderSuite): void {
     test("nothing there: delete is success, and nothing of it is listed", async (context) => {
       const under = await suite.create(context);
       try {
-        const target = under.records.targetOf(recordOf(under.cluster, { instance: under.instance, owner: "declared" }, newUid(), new Date()));
+        const target = under.records.targetOf(
+          recordOf(under.cluster, { instance: under.instance, owner: "declared" }, newUid(), new Date()),
+        );
         await under.provider.delete(target);
         expect(await under.provider.trouble(target)).toBeDefined();
         expect((await under.provider.list()).some(({ name }) => name === target.name)).toBe(false);
@@ -101,7 +103,13 @@ export function describeProvider(suite: ProviderSuite): void {
       const all = await boot(context, "list");
       const observed = (await all.provider.list()).filter(({ name }) => name === all.target.name);
       expect(observed).toHaveLength(1);
-      expect(observed[0]).toMatchObject({ provider: all.provider.name, uid: all.target.uid, ownership: all.ownership, resource: all.cluster, state: "running" });
+      expect(observed[0]).toMatchObject({
+        provider: all.provider.name,
+        uid: all.target.uid,
+        ownership: all.ownership,
+        resource: all.cluster,
+        state: "running",
+      });
       expect(observed[0]!.parts.length).toBeGreaterThan(0);
       expect(Math.abs(Date.now() - observed[0]!.createdAt.getTime())).toBeLessThan(3_600_000);
     });
@@ -112,7 +120,10 @@ export function describeProvider(suite: ProviderSuite): void {
       try {
         for (let i = 0; i < 2; i++) await all.provider.collectLogs(all.target, folder);
         const files = await readdir(folder, { recursive: true });
-        expect(files.some((file) => /kube-apiserver.*\.log$/.test(file)), files.join("\n")).toBe(true);
+        expect(
+          files.some((file) => /kube-apiserver.*\.log$/.test(file)),
+          files.join("\n"),
+        ).toBe(true);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
@@ -121,7 +132,10 @@ export function describeProvider(suite: ProviderSuite): void {
     test("images are put into each node once", async (context) => {
       const all = await boot(context, "images");
       if (!all.image) context.skip("there is no image to load");
-      const [first, second] = [await all.provider.loadImages!(all.target, [all.image!]), await all.provider.loadImages!(all.target, [all.image!])];
+      const [first, second] = [
+        await all.provider.loadImages!(all.target, [all.image!]),
+        await all.provider.loadImages!(all.target, [all.image!]),
+      ];
       expect(first).toHaveLength(all.provider.expectations(all.cluster).nodes);
       expect(first.every(({ wasCopied }) => wasCopied)).toBe(true);
       expect(second).toEqual(first.map((each) => ({ ...each, wasCopied: false })));
@@ -131,7 +145,11 @@ export function describeProvider(suite: ProviderSuite): void {
     test("stopped and started it is the same cluster at the same address", async (context) => {
       const all = await boot(context, "stop and start");
       const server = await all.api(async (client) => {
-        await client.apply("/api/v1/namespaces/default/configmaps/kept", { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "kept", namespace: "default" } });
+        await client.apply("/api/v1/namespaces/default/configmaps/kept", {
+          apiVersion: "v1",
+          kind: "ConfigMap",
+          metadata: { name: "kept", namespace: "default" },
+        });
         return client.config.server;
       });
       await all.stop(all.target);
@@ -215,7 +233,11 @@ async function bootDeclared(under: ProviderUnderTest): Promise<Booted> {
   return { ...under, record, target: records.targetOf(record), ownership, kubeconfig, api };
 }
 
-async function createFrom({ provider, records, cluster, instance }: ProviderUnderTest, record: ClusterRecord, signal?: AbortSignal): Promise<void> {
+async function createFrom(
+  { provider, records, cluster, instance }: ProviderUnderTest,
+  record: ClusterRecord,
+  signal?: AbortSignal,
+): Promise<void> {
   await provider.create({
     cluster,
     uid: record.uid,

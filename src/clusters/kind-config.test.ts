@@ -3,7 +3,12 @@ import type { Cluster, ClusterSpec } from "../resources/cluster.ts";
 import { kindConfigOf, type KindConfigOptions } from "./kind-config.ts";
 
 const config = (spec: Partial<ClusterSpec>, options: Partial<KindConfigOptions> = {}) => {
-  const cluster: Cluster = { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: "demo" }, spec: { provider: "kind", ...spec } };
+  const cluster: Cluster = {
+    apiVersion: "seatrial.dev/v1alpha1",
+    kind: "Cluster",
+    metadata: { name: "demo" },
+    spec: { provider: "kind", ...spec },
+  };
   return kindConfigOf(cluster, { images: new Map([["", "node:labelled"]]), isCgroupV1: false, ...options });
 };
 
@@ -20,14 +25,44 @@ describe("kind's configuration", () => {
 
   test.each<[string, Partial<ClusterSpec>, object]>([
     ["nodes: the first is the control plane", { nodes: 3 }, { nodes: [{ role: "control-plane" }, { role: "worker" }, { role: "worker" }] }],
-    ["kind's own nodes", { kind: { config: { nodes: [{ role: "worker" }, { role: "control-plane" }] } } }, { nodes: [{ role: "worker" }, { role: "control-plane" }] }],
+    [
+      "kind's own nodes",
+      { kind: { config: { nodes: [{ role: "worker" }, { role: "control-plane" }] } } },
+      { nodes: [{ role: "worker" }, { role: "control-plane" }] },
+    ],
     ["an empty list of nodes is none", { kind: { config: { nodes: [] } } }, { nodes: [{ role: "control-plane" }] }],
-    ["subnets", { podSubnet: "10.1.0.0/16", serviceSubnet: "10.2.0.0/16" }, { networking: { podSubnet: "10.1.0.0/16", serviceSubnet: "10.2.0.0/16", apiServerPort: -1 } }],
-    ["kind's own networking", { kind: { config: { networking: { ipFamily: "dual", podSubnet: "10.3.0.0/16" } } } }, { networking: { ipFamily: "dual", podSubnet: "10.3.0.0/16" } }],
-    ["feature gates of both", { featureGates: { A: true }, kind: { config: { featureGates: { B: false } } } }, { featureGates: { A: true, B: false } }],
-    ["a domain", { clusterDomain: "corp.local" }, { kubeadmConfigPatches: [expect.stringContaining('dnsDomain: "corp.local"'), expect.stringContaining('clusterDomain: "corp.local"')] }],
-    ["patches of the user come first", { clusterDomain: "x.y", kind: { config: { kubeadmConfigPatches: ["mine"] } } }, { kubeadmConfigPatches: ["mine", expect.any(String), expect.any(String)] }],
-    ["the rest of kind's block", { kind: { config: { runtimeConfig: { "api/alpha": "true" } } } }, { runtimeConfig: { "api/alpha": "true" } }],
+    [
+      "subnets",
+      { podSubnet: "10.1.0.0/16", serviceSubnet: "10.2.0.0/16" },
+      { networking: { podSubnet: "10.1.0.0/16", serviceSubnet: "10.2.0.0/16", apiServerPort: -1 } },
+    ],
+    [
+      "kind's own networking",
+      { kind: { config: { networking: { ipFamily: "dual", podSubnet: "10.3.0.0/16" } } } },
+      { networking: { ipFamily: "dual", podSubnet: "10.3.0.0/16" } },
+    ],
+    [
+      "feature gates of both",
+      { featureGates: { A: true }, kind: { config: { featureGates: { B: false } } } },
+      { featureGates: { A: true, B: false } },
+    ],
+    [
+      "a domain",
+      { clusterDomain: "corp.local" },
+      {
+        kubeadmConfigPatches: [expect.stringContaining('dnsDomain: "corp.local"'), expect.stringContaining('clusterDomain: "corp.local"')],
+      },
+    ],
+    [
+      "patches of the user come first",
+      { clusterDomain: "x.y", kind: { config: { kubeadmConfigPatches: ["mine"] } } },
+      { kubeadmConfigPatches: ["mine", expect.any(String), expect.any(String)] },
+    ],
+    [
+      "the rest of kind's block",
+      { kind: { config: { runtimeConfig: { "api/alpha": "true" } } } },
+      { runtimeConfig: { "api/alpha": "true" } },
+    ],
   ])("%s", (_, spec, expected) => {
     expect(config(spec)).toMatchObject(expected);
   });
@@ -67,7 +102,10 @@ describe("kind's configuration", () => {
       ["", "plain:labelled"],
       ["mine:1", "mine:labelled"],
     ]);
-    const nodes = config({ kind: { config: { nodes: [{ role: "control-plane", image: "mine:1" }, { role: "worker" }] } } }, { images }).nodes;
+    const nodes = config(
+      { kind: { config: { nodes: [{ role: "control-plane", image: "mine:1" }, { role: "worker" }] } } },
+      { images },
+    ).nodes;
     expect(nodes?.map(({ image }) => image)).toEqual(["mine:labelled", "plain:labelled"]);
   });
 });

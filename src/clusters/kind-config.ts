@@ -22,7 +22,9 @@ export function kindConfigOf(cluster: Cluster, { images, apiServerPort, isCgroup
   const { spec, metadata } = cluster;
   const native = spec.kind?.config ?? {};
   const count = spec.nodes ?? 1;
-  const nodes: KindNode[] = native.nodes?.length ? native.nodes : Array.from({ length: count }, (_, i) => ({ role: i === 0 ? "control-plane" : "worker" }));
+  const nodes: KindNode[] = native.nodes?.length
+    ? native.nodes
+    : Array.from({ length: count }, (_, i) => ({ role: i === 0 ? "control-plane" : "worker" }));
   const networking = {
     ...native.networking,
     ...(spec.podSubnet ? { podSubnet: spec.podSubnet } : {}),
@@ -31,7 +33,11 @@ export function kindConfigOf(cluster: Cluster, { images, apiServerPort, isCgroup
   };
   const domain = spec.clusterDomain;
   const featureGates = { ...native.featureGates, ...spec.featureGates };
-  const patches = [...(native.kubeadmConfigPatches ?? []), ...(domain ? domainPatches(domain) : []), ...(isCgroupV1 && minorOf(spec.kubernetesVersion) >= 35 ? [cgroupV1Patch] : [])];
+  const patches = [
+    ...(native.kubeadmConfigPatches ?? []),
+    ...(domain ? domainPatches(domain) : []),
+    ...(isCgroupV1 && minorOf(spec.kubernetesVersion) >= 35 ? [cgroupV1Patch] : []),
+  ];
   return {
     ...native,
     kind: "Cluster",
@@ -41,7 +47,9 @@ export function kindConfigOf(cluster: Cluster, { images, apiServerPort, isCgroup
     networking,
     ...(Object.keys(featureGates).length > 0 ? { featureGates } : {}),
     ...(patches.length > 0 ? { kubeadmConfigPatches: patches } : {}),
-    ...(spec.registry && needsCertsPatch(spec.kubernetesVersion) ? { containerdConfigPatches: [...(native.containerdConfigPatches ?? []), certsD] } : {}),
+    ...(spec.registry && needsCertsPatch(spec.kubernetesVersion)
+      ? { containerdConfigPatches: [...(native.containerdConfigPatches ?? []), certsD] }
+      : {}),
   };
 }
 

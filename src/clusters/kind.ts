@@ -114,7 +114,11 @@ export class KindProvider implements ClusterProvider {
   async reach(target: Target, kubeconfig: string, signal?: AbortSignal): Promise<void> {
     if (this.#options.host.isLocal) return;
     const published = await this.#publishedApi(target, signal);
-    if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on its Docker host: its container does not run`);
+    if (!published)
+      throw new SeatrialError(
+        "conflict",
+        `the API of cluster ${target.name} is not published on its Docker host: its container does not run`,
+      );
     await this.#leadTo(target, Number(published.HostPort), portIn(await readFile(kubeconfig, "utf8")));
   }
 
@@ -188,7 +192,8 @@ export class KindProvider implements ClusterProvider {
     const nodes = await this.#nodes(target.name, target.uid, signal);
     const running = await registry?.ready;
     if (running) {
-      for (const network of Object.values(nodes[0]?.NetworkSettings?.Networks ?? {})) await this.#join(network.NetworkID, running.containerId, registry!.name, signal);
+      for (const network of Object.values(nodes[0]?.NetworkSettings?.Networks ?? {}))
+        await this.#join(network.NetworkID, running.containerId, registry!.name, signal);
     }
     await wireRegistry(this.#docker, async () => nodes, {
       nodes: nodes.length,
@@ -212,7 +217,11 @@ export class KindProvider implements ClusterProvider {
   expectations(cluster: Cluster): Expectations {
     // Without a pod network no node becomes Ready before the user has put one in.
     const hasNetwork = cluster.spec.kind?.config?.networking?.disableDefaultCNI !== true;
-    return { nodes: hasNetwork ? nodeCountOf(cluster) : 0, hasControllerManager: true, clusterDomain: cluster.spec.clusterDomain ?? "cluster.local" };
+    return {
+      nodes: hasNetwork ? nodeCountOf(cluster) : 0,
+      hasControllerManager: true,
+      clusterDomain: cluster.spec.clusterDomain ?? "cluster.local",
+    };
   }
 
   async trouble(target: Target): Promise<string | undefined> {
@@ -254,7 +263,9 @@ export class KindProvider implements ClusterProvider {
 
   async start(target: Target, signal?: AbortSignal): Promise<void> {
     const nodes = await this.#nodes(target.name, target.uid, signal);
-    await Promise.all(nodes.filter(({ State }) => State !== "running" && State !== "paused").map(({ Id }) => this.#docker.startContainer(Id, signal)));
+    await Promise.all(
+      nodes.filter(({ State }) => State !== "running" && State !== "paused").map(({ Id }) => this.#docker.startContainer(Id, signal)),
+    );
   }
 
   /** admin.conf of the control plane, with the address that Docker published; what kind itself does. */
@@ -262,9 +273,16 @@ export class KindProvider implements ClusterProvider {
     const node = (await this.#nodes(target.name, target.uid, signal)).find(isControlPlane);
     if (!node) throw new SeatrialError("not-found", `cluster ${target.name} has no control-plane container`);
     const read = await this.#docker.exec(node.Id, ["cat", "/etc/kubernetes/admin.conf"], { signal });
-    if (read.exitCode !== 0) throw new SeatrialError("command-failed", `could not read the kubeconfig of cluster ${target.name}: ${read.stderr.toString().trim()}`);
+    if (read.exitCode !== 0)
+      throw new SeatrialError(
+        "command-failed",
+        `could not read the kubeconfig of cluster ${target.name}: ${read.stderr.toString().trim()}`,
+      );
     const published = await this.#publishedApi(target, signal);
-    if (!published) throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, { hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs` });
+    if (!published)
+      throw new SeatrialError("conflict", `the API of cluster ${target.name} is not published on the Docker host`, {
+        hint: `docker ps -a --filter name=${nameOf(node)} shows whether it runs`,
+      });
     const address = published.HostIp.includes(":") ? `[${published.HostIp}]` : published.HostIp;
     const text = renameKubeconfig(read.stdout.toString("utf8"), `kind-${target.name}`, `https://${address}:${published.HostPort}`);
     // The port of ours that people and a `seatrial tunnel` know stays.
@@ -276,7 +294,10 @@ export class KindProvider implements ClusterProvider {
   /** By `docker exec` into a node; bash opens TCP connections by itself, so nothing need be in the node image. */
   async dial(target: Target, address: string, port: number): Promise<Duplex> {
     const node = (await this.#nodes(target.name, target.uid)).find(isControlPlane);
-    if (!node) throw new SeatrialError("unreachable", `cluster ${target.name} has no node yet that could reach ${address}:${port}`, { retryable: true });
+    if (!node)
+      throw new SeatrialError("unreachable", `cluster ${target.name} has no node yet that could reach ${address}:${port}`, {
+        retryable: true,
+      });
     // When one direction has ended, so has the other: what is left of the two would wait for ever.
     const script = `exec 3<>/dev/tcp/${address}/${port} 4<&0 || exit; cat <&3 & a=$!; cat <&4 >&3 & b=$!; wait -n; kill $a $b`;
     const { socket, demultiplexed } = await this.#docker.dialExec(node.Id, ["bash", "-c", script]);
@@ -301,7 +322,10 @@ export class KindProvider implements ClusterProvider {
     await keep("inspect.json", async () => JSON.stringify(await this.#docker.container(node.Id, signal), null, 2));
     await keep("serial.log", async () => await this.#docker.containerLogs(node.Id, 10_000, signal));
     if (node.State === "running") {
-      await keep("journal.log", async () => await printed(["sh", "-c", "command -v journalctl >/dev/null && journalctl --no-pager || true"]));
+      await keep(
+        "journal.log",
+        async () => await printed(["sh", "-c", "command -v journalctl >/dev/null && journalctl --no-pager || true"]),
+      );
       await keep("images.log", async () => await printed(["ctr", "-n", "k8s.io", "images", "ls", "-q"]));
     }
     try {
@@ -313,8 +337,15 @@ export class KindProvider implements ClusterProvider {
   }
 
   async loadImages(target: Target, references: readonly string[], signal?: AbortSignal): Promise<LoadedImage[]> {
-    const nodes = (await this.#nodes(target.name, target.uid, signal)).filter(({ Labels }) => Labels[kindLabels.role] !== "external-load-balancer");
-    return await loadImages(this.#docker, nodes.map((node) => ({ id: node.Id, name: nameOf(node) })), references, signal);
+    const nodes = (await this.#nodes(target.name, target.uid, signal)).filter(
+      ({ Labels }) => Labels[kindLabels.role] !== "external-load-balancer",
+    );
+    return await loadImages(
+      this.#docker,
+      nodes.map((node) => ({ id: node.Id, name: nameOf(node) })),
+      references,
+      signal,
+    );
   }
 
   async delete(target: Target, signal?: AbortSignal): Promise<void> {
@@ -340,7 +371,8 @@ export class KindProvider implements ClusterProvider {
   /** The containers of one creation; for a cluster that kind or ctlptl made, `uid` is the id of one of its containers. */
   async #nodes(name: string, uid: string, signal?: AbortSignal): Promise<ContainerSummary[]> {
     const all = await this.#docker.containers([`${kindLabels.cluster}=${name}`], signal);
-    if (all.some(({ Labels }) => Labels[labels.uid] === uid)) return all.filter(({ Labels }) => Labels[labels.uid] === uid || Labels[labels.uid] === undefined);
+    if (all.some(({ Labels }) => Labels[labels.uid] === uid))
+      return all.filter(({ Labels }) => Labels[labels.uid] === uid || Labels[labels.uid] === undefined);
     return all.some(({ Id }) => Id === uid) ? all : [];
   }
 }
@@ -395,16 +427,28 @@ function explainKind(error: CommandFailedError, name: string): SeatrialError {
   const output = `${error.stdout}\n${error.stderr}`;
   const port = /Bind for (\S+) failed: port is already allocated|listen tcp4? (\S+): bind: address already in use/.exec(output);
   if (port) {
-    return new SeatrialError("conflict", `cluster ${name} was not made: ${port[1] ?? port[2]} on the Docker host is taken by another program`, {
-      hint: "docker ps and ss -ltnp on that host show by which; choose another port or end that program",
-      cause: error,
-    });
+    return new SeatrialError(
+      "conflict",
+      `cluster ${name} was not made: ${port[1] ?? port[2]} on the Docker host is taken by another program`,
+      {
+        hint: "docker ps and ss -ltnp on that host show by which; choose another port or end that program",
+        cause: error,
+      },
+    );
   }
   if (/node\(s\) already exist for a cluster with the name/.test(output)) {
-    return new SeatrialError("already-exists", `cluster ${name} was not made: containers of a kind cluster of that name are there already`, { cause: error });
+    return new SeatrialError(
+      "already-exists",
+      `cluster ${name} was not made: containers of a kind cluster of that name are there already`,
+      { cause: error },
+    );
   }
   if (/could not find a log line that matches/.test(output)) {
-    return new SeatrialError("timeout", `cluster ${name} was not made: a node did not start within the 30 s that kind gives it; the host may be overloaded`, { cause: error, retryable: true });
+    return new SeatrialError(
+      "timeout",
+      `cluster ${name} was not made: a node did not start within the 30 s that kind gives it; the host may be overloaded`,
+      { cause: error, retryable: true },
+    );
   }
   if (/too many open files|inotify/.test(output)) {
     return new SeatrialError("command-failed", `cluster ${name} was not made: the Docker host is out of inotify instances`, {
@@ -414,6 +458,12 @@ function explainKind(error: CommandFailedError, name: string): SeatrialError {
   }
   // What kind prints ends with a stack trace of kubeadm: the reasons come before it.
   const reasons = [...new Set(output.split("\n").filter((line) => /^ERROR: |^\s*\[ERROR |^error: |^error execution phase/.test(line)))];
-  const why = reasons.length > 0 ? `kind could not make it\n${reasons.slice(0, limits.errorTailLines).map((line) => `  | ${line.trim()}`).join("\n")}` : error.message;
+  const why =
+    reasons.length > 0
+      ? `kind could not make it\n${reasons
+          .slice(0, limits.errorTailLines)
+          .map((line) => `  | ${line.trim()}`)
+          .join("\n")}`
+      : error.message;
   return new SeatrialError("command-failed", `cluster ${name} was not made: ${why}`, { cause: error });
 }

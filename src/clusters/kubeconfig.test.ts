@@ -64,7 +64,8 @@ describe("merge and unmerge", () => {
     const user = await given("user", users);
     await mergeKubeconfig(await given("own", own("kind-demo")), user);
     const merged = await readFile(user, "utf8");
-    for (const kept of ["# my clusters", "# do not touch", "# an old field", "colors: true", "command: login"]) expect(merged).toContain(kept);
+    for (const kept of ["# my clusters", "# do not touch", "# an old field", "colors: true", "command: login"])
+      expect(merged).toContain(kept);
     expect(await currentContext(user)).toBe("kind-demo");
     expect((parse(merged) as { contexts: { name: string }[] }).contexts.map(({ name }) => name)).toEqual(["work", "kind-demo"]);
     expect((await stat(user)).mode & 0o777).toBe(0o600);
@@ -132,7 +133,7 @@ describe("merge and unmerge", () => {
   test("waiting for a lock that is held ends with the signal", async () => {
     const user = await given("user", users);
     await given("user.lock", "");
-    await expect(mergeKubeconfig(await given("own", own("kind-demo")), user, AbortSignal.timeout(100))).rejects.toThrow();
+    await expect(mergeKubeconfig(await given("own", own("kind-demo")), user, AbortSignal.timeout(100))).rejects.toThrow(/timeout/);
     expect(await readFile(user, "utf8")).toBe(users);
   });
 });
@@ -150,7 +151,10 @@ describe("a file is written whole or not at all", () => {
 
   test("what cannot be written is told, and nothing is left", async () => {
     await mkdir(join(folder, "taken", "by", "a-folder"), { recursive: true });
-    await expect(writeFileWhole(join(folder, "taken"), "x")).rejects.toMatchObject({ code: "command-failed", message: expect.stringContaining("the file is as it was") });
+    await expect(writeFileWhole(join(folder, "taken"), "x")).rejects.toMatchObject({
+      code: "command-failed",
+      message: expect.stringContaining("the file is as it was"),
+    });
     expect(await readdir(folder)).toEqual(["taken"]);
   });
 });

@@ -115,7 +115,9 @@ async function changeUserFile(path: string, signal: AbortSignal | undefined, cha
   const text = existsSync(path) ? await readFile(path, "utf8") : "";
   const document = text.trim() === "" ? new Document({ apiVersion: "v1", kind: "Config" }) : parseDocument(text);
   if (document.errors.length > 0) {
-    throw new SeatrialError("invalid", `${path} is not a kubeconfig: ${document.errors[0]!.message}`, { hint: "mend the file, or set KUBECONFIG to another one; it was not changed" });
+    throw new SeatrialError("invalid", `${path} is not a kubeconfig: ${document.errors[0]!.message}`, {
+      hint: "mend the file, or set KUBECONFIG to another one; it was not changed",
+    });
   }
   if (change(document)) await writeFileWhole(path, document.toString());
 }
@@ -133,8 +135,14 @@ async function lockLikeKubectl(path: string, signal: AbortSignal | undefined): P
         await (await open(lockPath, "wx", 0o600)).close();
         return true;
       } catch (error) {
-        if (systemCodeOf(error) !== "EEXIST") throw new SeatrialError("command-failed", `could not lock ${path}: ${messageOf(error)}`, { cause: error });
-        const age = Date.now() - (await stat(lockPath).then(({ mtimeMs }) => mtimeMs, () => Date.now()));
+        if (systemCodeOf(error) !== "EEXIST")
+          throw new SeatrialError("command-failed", `could not lock ${path}: ${messageOf(error)}`, { cause: error });
+        const age =
+          Date.now() -
+          (await stat(lockPath).then(
+            ({ mtimeMs }) => mtimeMs,
+            () => Date.now(),
+          ));
         if (age > staleLockMs) await rm(lockPath, { force: true });
         return undefined;
       }

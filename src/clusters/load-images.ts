@@ -13,17 +13,25 @@ interface Node {
   name: string;
 }
 
-export async function loadImages(docker: DockerClient, nodes: readonly Node[], references: readonly string[], signal?: AbortSignal): Promise<LoadedImage[]> {
+export async function loadImages(
+  docker: DockerClient,
+  nodes: readonly Node[],
+  references: readonly string[],
+  signal?: AbortSignal,
+): Promise<LoadedImage[]> {
   const loaded: LoadedImage[] = [];
   for (const reference of references) {
     const image = await docker.image(reference, signal);
     if (!image) {
-      throw new SeatrialError("not-found", `image ${reference} is not on the Docker host`, { hint: `docker build -t ${reference} … or docker pull ${reference}, then try again` });
+      throw new SeatrialError("not-found", `image ${reference} is not on the Docker host`, {
+        hint: `docker build -t ${reference} … or docker pull ${reference}, then try again`,
+      });
     }
     const missing: Node[] = [];
     await Promise.all(
       nodes.map(async (node) => {
-        if (await hasImage(docker, node, fullReference(reference), image.Id, signal)) loaded.push({ reference, node: node.name, wasCopied: false });
+        if (await hasImage(docker, node, fullReference(reference), image.Id, signal))
+          loaded.push({ reference, node: node.name, wasCopied: false });
         else missing.push(node);
       }),
     );
@@ -34,20 +42,33 @@ export async function loadImages(docker: DockerClient, nodes: readonly Node[], r
 }
 
 /** containerd's record of an image names its config's digest, which is Docker's image id. */
-async function hasImage(docker: DockerClient, node: Node, reference: string, id: string, signal: AbortSignal | undefined): Promise<boolean> {
+async function hasImage(
+  docker: DockerClient,
+  node: Node,
+  reference: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
   const { exitCode, stdout } = await docker.exec(node.id, ["ctr", "-n", "k8s.io", "images", "inspect", reference], { signal });
   return exitCode === 0 && stdout.includes(id);
 }
 
 /** Reads the image once and writes it to all nodes at the same time, never to a disk. */
-async function copy(docker: DockerClient, nodes: readonly Node[], reference: string, platform: string, signal: AbortSignal | undefined): Promise<void> {
+async function copy(
+  docker: DockerClient,
+  nodes: readonly Node[],
+  reference: string,
+  platform: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (nodes.length === 0) return;
   const argv = ["ctr", "-n", "k8s.io", "images", "import", "--platform", platform, "--digests", "-"];
   const streams = nodes.map(() => new PassThrough());
   const source = await docker.saveImage(reference, signal);
   const imports = nodes.map(async (node, i) => {
     const { exitCode, stderr } = await docker.exec(node.id, argv, { stdin: streams[i]!, signal });
-    if (exitCode !== 0) throw new SeatrialError("command-failed", `could not put image ${reference} into node ${node.name}: ${stderr.toString().trim()}`);
+    if (exitCode !== 0)
+      throw new SeatrialError("command-failed", `could not put image ${reference} into node ${node.name}: ${stderr.toString().trim()}`);
   });
   const feeding = pipeline(source, async (chunks: AsyncIterable<Buffer>) => {
     for await (const chunk of chunks) {

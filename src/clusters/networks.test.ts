@@ -48,7 +48,11 @@ describe("a network for one cluster", () => {
 
   test("all that are tried are taken", async () => {
     const { docker, asked } = daemon(() => true);
-    await expect(createNetwork(docker, "n", options)).rejects.toMatchObject({ code: "conflict", retryable: true, message: expect.stringContaining(networkPool.text) });
+    await expect(createNetwork(docker, "n", options)).rejects.toMatchObject({
+      code: "conflict",
+      retryable: true,
+      message: expect.stringContaining(networkPool.text),
+    });
     expect(new Set(asked.map(({ IPAM }) => IPAM.Config[0]!.Subnet)).size).toBe(limits.subnetAttempts);
   });
 

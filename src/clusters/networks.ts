@@ -45,10 +45,14 @@ export async function createNetwork(
       if (!(error instanceof DockerError && /overlap/i.test(error.message))) throw error;
     }
   }
-  throw new SeatrialError("conflict", `no free subnet for network ${name}: ${limits.subnetAttempts} of ${networkPool.text} were tried, all are in use`, {
-    hint: "seatrial reap removes the networks of clusters whose owners have ended; docker network ls shows the others",
-    retryable: true,
-  });
+  throw new SeatrialError(
+    "conflict",
+    `no free subnet for network ${name}: ${limits.subnetAttempts} of ${networkPool.text} were tried, all are in use`,
+    {
+      hint: "seatrial reap removes the networks of clusters whose owners have ended; docker network ls shows the others",
+      retryable: true,
+    },
+  );
 }
 
 interface Subnet {

@@ -6,7 +6,16 @@ import { type DockerClient, DockerError } from "../docker/client.ts";
 import { findNodeImage, labelImage, newestOf } from "./node-image.ts";
 
 describe("the newest node image that fits", () => {
-  const tags = ["kindest/node:v1.36.3", "offline/node:v1.36.3", "offline/node:v1.36.10", "kindest/node:v1.35.4", "other/node:v1.36.99", "kindest/node:latest", "kindest/node:v1.36.11-rc.1", "localhost:5000/kindest/node:v1.36.98"];
+  const tags = [
+    "kindest/node:v1.36.3",
+    "offline/node:v1.36.3",
+    "offline/node:v1.36.10",
+    "kindest/node:v1.35.4",
+    "other/node:v1.36.99",
+    "kindest/node:latest",
+    "kindest/node:v1.36.11-rc.1",
+    "localhost:5000/kindest/node:v1.36.98",
+  ];
   test.each([
     ["a minor: numbers are compared as numbers", "v1.36", "offline/node:v1.36.10"],
     ["a patch: kind's own first", "v1.36.3", "kindest/node:v1.36.3"],
@@ -21,11 +30,21 @@ describe("the newest node image that fits", () => {
 });
 
 describe("a version that is not on the Docker host", () => {
-  const daemon = (pull: () => Promise<void>) => ({ images: async () => await Promise.resolve([{ RepoTags: ["offline/node:v1.35.4"] }, { RepoTags: null }]), pullImage: pull }) as unknown as DockerClient;
+  const daemon = (pull: () => Promise<void>) =>
+    ({
+      images: async () => await Promise.resolve([{ RepoTags: ["offline/node:v1.35.4"] }, { RepoTags: null }]),
+      pullImage: pull,
+    }) as unknown as DockerClient;
 
   test("an exact one is pulled, and that is told", async () => {
     const lines: string[] = [];
-    expect(await findNodeImage(daemon(async () => await Promise.resolve()), "v1.36.3", (line) => lines.push(line))).toBe("kindest/node:v1.36.3");
+    expect(
+      await findNodeImage(
+        daemon(async () => await Promise.resolve()),
+        "v1.36.3",
+        (line) => lines.push(line),
+      ),
+    ).toBe("kindest/node:v1.36.3");
     expect(lines).toEqual([expect.stringContaining("pulling kindest/node:v1.36.3")]);
   });
 
@@ -41,7 +60,9 @@ describe("a version that is not on the Docker host", () => {
 
 test("labels of any text survive the Dockerfile", async () => {
   let context: Buffer | undefined;
-  const docker = { buildImage: async (_tag: string, tar: Buffer) => await Promise.resolve(void (context = tar)) } as unknown as DockerClient;
+  const docker = {
+    buildImage: async (_tag: string, tar: Buffer) => await Promise.resolve(void (context = tar)),
+  } as unknown as DockerClient;
   await labelImage(docker, "base:1", "tag:1", { plain: "x", json: '{"a":"$HOME \\ `b`"}', lines: "one\ntwo" });
   const archive = extract();
   Readable.from([context!]).pipe(archive);

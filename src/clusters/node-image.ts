@@ -16,7 +16,12 @@ const repositories = ["kindest/node", "offline/node"] as const;
  * The name of a node image that is on the Docker host: for `v1.36` the newest patch there, for `v1.36.3` that one. Pulled
  * from kind's repository when it is not there.
  */
-export async function findNodeImage(docker: DockerClient, version: string, onProgress: (line: string) => void, signal?: AbortSignal): Promise<string> {
+export async function findNodeImage(
+  docker: DockerClient,
+  version: string,
+  onProgress: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
   const present = await docker.images({ reference: [...repositories] }, signal);
   const tags = present.flatMap(({ RepoTags }) => RepoTags ?? []);
   const newest = newestOf(tags, version);
@@ -28,7 +33,12 @@ export async function findNodeImage(docker: DockerClient, version: string, onPro
 }
 
 /** Makes sure that an image that the user named is there. */
-export async function ensureNodeImage(docker: DockerClient, reference: string, onProgress: (line: string) => void, signal?: AbortSignal): Promise<string> {
+export async function ensureNodeImage(
+  docker: DockerClient,
+  reference: string,
+  onProgress: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
   if (await docker.image(reference, signal)) return reference;
   onProgress(`pulling ${reference}`);
   return await pullNodeImage(docker, reference, [], signal);
@@ -42,7 +52,10 @@ async function pullNodeImage(docker: DockerClient, reference: string, present: s
     if (!(error instanceof DockerError)) throw error;
     const known = present.filter((tag) => repositories.some((repository) => tag.startsWith(`${repository}:`))).sort();
     throw new SeatrialError("not-found", `node image ${reference} is not on the Docker host and could not be pulled: ${error.message}`, {
-      hint: known.length > 0 ? `node images that are there: ${known.join(", ")}` : "docker pull shows why; where no registry can be reached, make lab builds node images from source",
+      hint:
+        known.length > 0
+          ? `node images that are there: ${known.join(", ")}`
+          : "docker pull shows why; where no registry can be reached, make lab builds node images from source",
       cause: error,
     });
   }
@@ -68,14 +81,21 @@ async function newestPublished(version: string, signal: AbortSignal | undefined)
   try {
     const answer = await fetch(url, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
     const { results } = (await answer.json()) as { results: { name: string }[] };
-    const newest = newestOf(results.map(({ name }) => `kindest/node:${name}`), version);
+    const newest = newestOf(
+      results.map(({ name }) => `kindest/node:${name}`),
+      version,
+    );
     if (newest) return newest;
   } catch (error) {
     signal?.throwIfAborted();
-    throw new SeatrialError("not-found", `no node image of Kubernetes ${version} is on the Docker host, and the list of kind's images could not be read`, {
-      hint: "where no registry can be reached, make lab builds a node image from source",
-      cause: error,
-    });
+    throw new SeatrialError(
+      "not-found",
+      `no node image of Kubernetes ${version} is on the Docker host, and the list of kind's images could not be read`,
+      {
+        hint: "where no registry can be reached, make lab builds a node image from source",
+        cause: error,
+      },
+    );
   }
   throw new SeatrialError("not-found", `kind has published no node image of Kubernetes ${version}`, {
     hint: "https://hub.docker.com/r/kindest/node/tags lists those that there are",

@@ -20,14 +20,27 @@ const ready: World = { isUp: true, nodes: [true, true], hasServiceAccount: true,
 
 function worldOf(world: World) {
   const asked: string[] = [];
-  const up = <T>(value: T): Promise<T> => (world.isUp ? Promise.resolve(value) : Promise.reject(new SeatrialError("unreachable", "nothing listens there")));
+  const up = <T>(value: T): Promise<T> =>
+    world.isUp ? Promise.resolve(value) : Promise.reject(new SeatrialError("unreachable", "nothing listens there"));
   const client = {
     text: async (path: string) => await up((asked.push(path), "ok")),
-    get: async (path: string) => await up(path.includes("serviceaccounts") ? (world.hasServiceAccount ? {} : undefined) : world.dns === "absent" ? undefined : { spec: { clusterIP: "10.96.0.10" } }),
+    get: async (path: string) =>
+      await up(
+        path.includes("serviceaccounts")
+          ? world.hasServiceAccount
+            ? {}
+            : undefined
+          : world.dns === "absent"
+            ? undefined
+            : { spec: { clusterIP: "10.96.0.10" } },
+      ),
     list: async (path: string) =>
       await up(
         path.endsWith("/nodes")
-          ? world.nodes.map((isReady, i) => ({ metadata: { name: `n${i}` }, status: { conditions: [{ type: "Ready", status: isReady ? "True" : "False", message: "cni is not initialized" }] } }))
+          ? world.nodes.map((isReady, i) => ({
+              metadata: { name: `n${i}` },
+              status: { conditions: [{ type: "Ready", status: isReady ? "True" : "False", message: "cni is not initialized" }] },
+            }))
           : [{ endpoints: world.dns === "starting" ? null : [{ conditions: { ready: true } }] }],
       ),
   } as unknown as KubeClient;
@@ -44,7 +57,11 @@ function worldOf(world: World) {
   return { client, provider, asked };
 }
 
-async function outcome(world: World, expected = all, timeoutMs = 400): Promise<{ steps: string[]; error?: SeatrialError; asked: string[] }> {
+async function outcome(
+  world: World,
+  expected = all,
+  timeoutMs = 400,
+): Promise<{ steps: string[]; error?: SeatrialError; asked: string[] }> {
   const { client, provider, asked } = worldOf(world);
   const steps: string[] = [];
   try {
@@ -85,20 +102,29 @@ describe("a cluster is Ready", () => {
     ["DNS knows no answer", { dns: "wrong" }, "DNS (the answer was empty)"],
   ])("not as long as %s; the error says so", async (_, world, missing) => {
     const { error } = await outcome({ ...ready, ...world });
-    expect(error).toMatchObject({ code: "timeout", retryable: true, message: `cluster demo was not Ready after 0.4 s; still missing: ${missing}` });
+    expect(error).toMatchObject({
+      code: "timeout",
+      retryable: true,
+      message: `cluster demo was not Ready after 0.4 s; still missing: ${missing}`,
+    });
   });
 
   test("never again when a part has ended: no waiting then", async () => {
     const from = performance.now();
     const { error } = await outcome({ ...ready, isUp: false, trouble: "node demo-control-plane is exited" }, all, 60_000);
-    expect(error).toMatchObject({ code: "command-failed", message: "cluster demo will not become Ready: node demo-control-plane is exited" });
+    expect(error).toMatchObject({
+      code: "command-failed",
+      message: "cluster demo will not become Ready: node demo-control-plane is exited",
+    });
     expect(performance.now() - from).toBeLessThan(10_000);
   });
 
   test("the wait ends with the signal", async () => {
     const { client, provider } = worldOf({ ...ready, isUp: false });
     const signal = AbortSignal.timeout(50);
-    await expect(waitUntilReady(provider, target, all, client, { signal })).rejects.toBe(await new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason))));
+    await expect(waitUntilReady(provider, target, all, client, { signal })).rejects.toBe(
+      await new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason))),
+    );
   });
 });
 
@@ -110,7 +136,8 @@ describe("DNS over TCP", () => {
     expect(query.subarray(14)).toEqual(Buffer.from([1, 0x61, 2, 0x62, 0x63, 0, 0, 1, 0, 1]));
   });
 
-  const answer = (id: number, code: number, answers: number) => Buffer.from([0, 12, id >> 8, id & 255, 0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
+  const answer = (id: number, code: number, answers: number) =>
+    Buffer.from([0, 12, id >> 8, id & 255, 0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
   test.each<[string, Buffer, string | undefined]>([
     ["an answer", answer(7, 0, 1), undefined],
     ["to another question", answer(8, 0, 1), "the answer was to another question"],

@@ -53,7 +53,11 @@ export async function waitUntilReady(
         options.onWait?.(`${step.name}: ${missing}`);
       }
       if (now > deadline) {
-        throw new SeatrialError("timeout", `cluster ${target.name} was not Ready after ${timeoutMs / 1000} s; still missing: ${step.name} (${missing})`, { retryable: true });
+        throw new SeatrialError(
+          "timeout",
+          `cluster ${target.name} was not Ready after ${timeoutMs / 1000} s; still missing: ${step.name} (${missing})`,
+          { retryable: true },
+        );
       }
       await pause(limits.readyPollMs, options.signal);
     }
@@ -67,7 +71,13 @@ interface Step {
   missing(): Promise<string | undefined>;
 }
 
-function steps(provider: ClusterProvider, target: Target, expected: Expectations, client: KubeClient, signal: AbortSignal | undefined): Step[] {
+function steps(
+  provider: ClusterProvider,
+  target: Target,
+  expected: Expectations,
+  client: KubeClient,
+  signal: AbortSignal | undefined,
+): Step[] {
   const all: Step[] = [
     {
       name: "API",
@@ -77,11 +87,13 @@ function steps(provider: ClusterProvider, target: Target, expected: Expectations
       },
     },
   ];
-  if (expected.nodes > 0) all.push({ name: "nodes", missing: async () => unreadyNodes(await client.list("/api/v1/nodes", signal), expected.nodes) });
+  if (expected.nodes > 0)
+    all.push({ name: "nodes", missing: async () => unreadyNodes(await client.list("/api/v1/nodes", signal), expected.nodes) });
   if (expected.hasControllerManager) {
     all.push({
       name: "default ServiceAccount",
-      missing: async () => ((await client.get("/api/v1/namespaces/default/serviceaccounts/default", signal)) ? undefined : "it is not there"),
+      missing: async () =>
+        (await client.get("/api/v1/namespaces/default/serviceaccounts/default", signal)) ? undefined : "it is not there",
     });
   }
   if (expected.nodes > 0 && provider.askDns) {
@@ -99,11 +111,22 @@ function unreadyNodes(nodes: KubeObject[], expected: number): string | undefined
   return waiting.map((node) => `${node.metadata.name}: ${ready(node)?.message ?? "no Ready condition yet"}`).join("; ");
 }
 
-async function missingDns(provider: ClusterProvider, target: Target, expected: Expectations, client: KubeClient, signal: AbortSignal | undefined): Promise<string | undefined> {
+async function missingDns(
+  provider: ClusterProvider,
+  target: Target,
+  expected: Expectations,
+  client: KubeClient,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   const service = await client.get("/api/v1/namespaces/kube-system/services/kube-dns", signal);
   if (!service) return undefined; // No DNS is deployed: none is expected.
-  const slices = await client.list("/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkube-dns", signal);
-  const hasEndpoint = slices.some((slice) => (slice["endpoints"] as { conditions?: { ready?: boolean } }[] | null)?.some(({ conditions }) => conditions?.ready));
+  const slices = await client.list(
+    "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkube-dns",
+    signal,
+  );
+  const hasEndpoint = slices.some((slice) =>
+    (slice["endpoints"] as { conditions?: { ready?: boolean } }[] | null)?.some(({ conditions }) => conditions?.ready),
+  );
   if (!hasEndpoint) return "no pod of kube-dns is ready";
   const address = (service["spec"] as { clusterIP: string }).clusterIP;
   const { id, query } = dnsQuery(`kubernetes.default.svc.${expected.clusterDomain}`);

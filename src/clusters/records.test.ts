@@ -27,7 +27,15 @@ describe("ownership in a record", () => {
     ["held by a process, with an end", { instance: "me", owner: currentProcess(), notAfter: new Date("2026-02-03T04:05:06Z") }],
   ])("%s is read back", (_, ownership) => {
     const record = recordOf(cluster, ownership, "u1", now);
-    expect(record).toMatchObject({ name: "demo", provider: "bare", uid: "u1", instance: "me", phase: "Booting", createdAt: "2026-01-02T03:04:05.000Z", resource: cluster });
+    expect(record).toMatchObject({
+      name: "demo",
+      provider: "bare",
+      uid: "u1",
+      instance: "me",
+      phase: "Booting",
+      createdAt: "2026-01-02T03:04:05.000Z",
+      resource: cluster,
+    });
     expect(ownershipOf(JSON.parse(JSON.stringify(record)) as typeof record)).toEqual(ownership);
   });
 
@@ -61,12 +69,15 @@ describe("records", () => {
   test("one that is damaged is told of by its folder, not passed over", async () => {
     await mkdir(records.directoryOf("demo"), { recursive: true });
     await writeFile(join(records.directoryOf("demo"), "cluster.json"), "{");
-    await expect(records.read("demo")).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining(records.directoryOf("demo")) });
+    await expect(records.read("demo")).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining(records.directoryOf("demo")),
+    });
   });
 
   test("the lock of a name is held by one at a time, and goes when it is told to", async () => {
     const held = await records.lock("demo");
-    await expect(records.lock("demo", AbortSignal.timeout(60))).rejects.toThrow();
+    await expect(records.lock("demo", AbortSignal.timeout(60))).rejects.toThrow(/timeout/);
     using _other = await records.lock("other");
     held.release();
     using _again = await records.lock("demo");

@@ -66,7 +66,9 @@ export class ClusterRecords {
       return JSON.parse(await readFile(join(this.directoryOf(name), "cluster.json"), "utf8")) as ClusterRecord;
     } catch (error) {
       if (systemCodeOf(error) === "ENOENT") return undefined;
-      throw new SeatrialError("invalid", `the record of cluster ${name} in ${this.directoryOf(name)} cannot be read: ${messageOf(error)}`, { cause: error });
+      throw new SeatrialError("invalid", `the record of cluster ${name} in ${this.directoryOf(name)} cannot be read: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 

@@ -42,12 +42,15 @@ describe("hosts.toml", () => {
 });
 
 describe("writing them into nodes", () => {
-  const node = (Id: string, State = "running", role = "worker") => ({ Id, Names: [`/${Id}`], State, Labels: { "io.x-k8s.kind.role": role } }) as unknown as ContainerSummary;
+  const node = (Id: string, State = "running", role = "worker") =>
+    ({ Id, Names: [`/${Id}`], State, Labels: { "io.x-k8s.kind.role": role } }) as unknown as ContainerSummary;
   const wiring = { ...none, nodes: 2, name: "reg", ports: [1] };
 
   test("waits for all nodes to run, and leaves the load balancer alone", async () => {
     const written: string[] = [];
-    const docker = { exec: async (id: string) => await Promise.resolve((written.push(id), { exitCode: 0, stderr: Buffer.alloc(0) })) } as unknown as DockerClient;
+    const docker = {
+      exec: async (id: string) => await Promise.resolve((written.push(id), { exitCode: 0, stderr: Buffer.alloc(0) })),
+    } as unknown as DockerClient;
     const looks = [[node("a")], [node("a"), node("b", "created")], [node("a"), node("b"), node("lb", "running", "external-load-balancer")]];
     await wireRegistry(docker, async () => await Promise.resolve(looks.length > 1 ? looks.shift()! : looks[0]!), wiring);
     expect(written).toEqual(["a", "b"]);
@@ -69,8 +72,12 @@ describe("writing them into nodes", () => {
   });
 
   test("a node that cannot be written to is named", async () => {
-    const docker = { exec: async () => await Promise.resolve({ exitCode: 1, stderr: Buffer.from("read-only file system\n") }) } as unknown as DockerClient;
-    await expect(wireRegistry(docker, async () => await Promise.resolve([node("a")]), { ...wiring, nodes: 1 })).rejects.toThrow("registry reg known to node a: read-only file system");
+    const docker = {
+      exec: async () => await Promise.resolve({ exitCode: 1, stderr: Buffer.from("read-only file system\n") }),
+    } as unknown as DockerClient;
+    await expect(wireRegistry(docker, async () => await Promise.resolve([node("a")]), { ...wiring, nodes: 1 })).rejects.toThrow(
+      "registry reg known to node a: read-only file system",
+    );
   });
 });
 

@@ -32,11 +32,18 @@ export interface Wiring {
 /** Writes the files into each node, as soon as its container runs: containerd reads them at the first pull, much later. */
 export async function wireRegistry(docker: DockerClient, nodes: () => Promise<ContainerSummary[]>, wiring: Wiring): Promise<void> {
   const files = hostsFiles(wiring);
-  const script = files.map(({ host, text }) => `mkdir -p '${certsDirectory}/${host}' && printf %s '${text.replaceAll("'", `'\\''`)}' > '${certsDirectory}/${host}/hosts.toml'`).join(" && ");
+  const script = files
+    .map(
+      ({ host, text }) =>
+        `mkdir -p '${certsDirectory}/${host}' && printf %s '${text.replaceAll("'", `'\\''`)}' > '${certsDirectory}/${host}/hosts.toml'`,
+    )
+    .join(" && ");
   const running = await waitFor(
     `${wiring.nodes} node containers to run`,
     async () => {
-      const up = (await nodes()).filter(({ State, Labels }) => State === "running" && Labels["io.x-k8s.kind.role"] !== "external-load-balancer");
+      const up = (await nodes()).filter(
+        ({ State, Labels }) => State === "running" && Labels["io.x-k8s.kind.role"] !== "external-load-balancer",
+      );
       return up.length >= wiring.nodes ? up : undefined;
     },
     { timeoutMs: limits.clusterReadyMs, pollMs: 250, signal: wiring.signal },
@@ -45,7 +52,11 @@ export async function wireRegistry(docker: DockerClient, nodes: () => Promise<Co
     running.map(async ({ Id, Names }) => {
       // The script has passwords: it goes by stdin, not in the arguments, which every process of the host can read.
       const { exitCode, stderr } = await docker.exec(Id, ["sh"], { stdin: script, signal: wiring.signal });
-      if (exitCode !== 0) throw new SeatrialError("command-failed", `could not make registry ${wiring.name} known to node ${Names[0]?.slice(1)}: ${stderr.toString().trim()}`);
+      if (exitCode !== 0)
+        throw new SeatrialError(
+          "command-failed",
+          `could not make registry ${wiring.name} known to node ${Names[0]?.slice(1)}: ${stderr.toString().trim()}`,
+        );
     }),
   );
 }
@@ -60,20 +71,27 @@ export function hostsFiles(wiring: Pick<Wiring, "name" | "ports" | "mirrors" | "
   }
   if (wiring.ports.length > 0) {
     files.set(`${wiring.name}:${registryPort}`, ours);
-    for (const mirror of wiring.mirrors) files.set(mirror, `server = "https://${mirror === "docker.io" ? "registry-1.docker.io" : mirror}"\n\n${ours}`);
+    for (const mirror of wiring.mirrors)
+      files.set(mirror, `server = "https://${mirror === "docker.io" ? "registry-1.docker.io" : mirror}"\n\n${ours}`);
   }
   for (const { host, endpoint, username, password } of wiring.auths) {
     const user = expand(username ?? "", wiring.variables);
     const secret = expand(password ?? "", wiring.variables);
     const basic = Buffer.from(`${user}:${secret}`).toString("base64");
     const header = user || secret ? `  [host."${endpoint}".header]\n    Authorization = "Basic ${basic}"\n` : "";
-    files.set(host, `[host."${endpoint}"]\n  capabilities = ["pull", "resolve"]\n${endpoint.replace(/^https?:\/\/[^/]+\/?/, "") ? "  override_path = true\n" : ""}${header}`);
+    files.set(
+      host,
+      `[host."${endpoint}"]\n  capabilities = ["pull", "resolve"]\n${endpoint.replace(/^https?:\/\/[^/]+\/?/, "") ? "  override_path = true\n" : ""}${header}`,
+    );
   }
   return [...files].map(([host, text]) => ({ host, text }));
 }
 
 function expand(text: string, variables: Readonly<Record<string, string | undefined>>): string {
-  return text.replaceAll(/\$(?:\{(\w+)\}|(\w+))/g, (_, braced: string | undefined, bare: string | undefined) => variables[braced ?? bare ?? ""] ?? "");
+  return text.replaceAll(
+    /\$(?:\{(\w+)\}|(\w+))/g,
+    (_, braced: string | undefined, bare: string | undefined) => variables[braced ?? bare ?? ""] ?? "",
+  );
 }
 
 /** Says in the cluster where its registry is (KEP-1755), for Tilt, Skaffold and their like. */
@@ -92,7 +110,10 @@ export async function publishRegistry(client: KubeClient, name: string, hostPort
 
 /** What the cluster says of its registry; undefined when it says nothing, or nothing that can be read. */
 export async function publishedRegistry(client: KubeClient, signal?: AbortSignal): Promise<{ host?: string } | undefined> {
-  const found = await client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/local-registry-hosting", signal);
+  const found = await client.get<{ data?: Record<string, string> }>(
+    "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting",
+    signal,
+  );
   const text = found?.data?.["localRegistryHosting.v1"];
   try {
     return text === undefined ? undefined : ((parse(text) as { host?: string } | null) ?? undefined);

@@ -61,7 +61,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<{
     // Loaded when it is needed: the library costs as much time as all the rest of a command that changes nothing.
     const { writePki } = await import("./pki.ts");
     await writePki(join(directory, "pki"), {
-      dnsNames: ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", `kubernetes.default.svc.${options.clusterDomain}`],
+      dnsNames: [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        `kubernetes.default.svc.${options.clusterDomain}`,
+      ],
       addresses: ["127.0.0.1", firstAddress(options.serviceSubnet)],
     });
   }
@@ -100,7 +106,10 @@ async function startApiServer(options: ControlPlaneOptions): Promise<number> {
     }
     if (!taken || attempt === limits.portAttempts) {
       const last = output.trimEnd().split("\n").slice(-limits.errorTailLines).join("\n  | ");
-      throw new SeatrialError("command-failed", `kube-apiserver of ${options.context} ended before it was ready; ${log} ends with\n  | ${last}`);
+      throw new SeatrialError(
+        "command-failed",
+        `kube-apiserver of ${options.context} ended before it was ready; ${log} ends with\n  | ${last}`,
+      );
     }
   }
 }
@@ -251,7 +260,7 @@ async function canConnect(port: number): Promise<boolean> {
 }
 
 /** The first usable address of a subnet: what the `kubernetes` service gets. */
-export function firstAddress(subnet: string): string {
+function firstAddress(subnet: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = subnet.split("/")[0]!.split(".").map(Number);
   const next = ((a << 24) | (b << 16) | (c << 8) | d) + 1;
   return [next >>> 24, (next >>> 16) & 255, (next >>> 8) & 255, next & 255].join(".");

@@ -52,17 +52,25 @@ containerStatuses:
 
 const isBound = { key: ".spec.nodeName", operator: "Exists" };
 const lives = { key: ".metadata.deletionTimestamp", operator: "DoesNotExist" };
-const ofJob = (operator: "In" | "NotIn") => ({ key: '.metadata.ownerReferences.[].kind', operator, values: ["Job"] });
+const ofJob = (operator: "In" | "NotIn") => ({ key: ".metadata.ownerReferences.[].kind", operator, values: ["Job"] });
 
 const stages = [
-  stage("node-ready", "Node", [{ key: '.status.conditions.[] | select( .type == "Ready" ) | .status', operator: "NotIn", values: ["True"] }], { statusTemplate: nodeStatus }),
+  stage(
+    "node-ready",
+    "Node",
+    [{ key: '.status.conditions.[] | select( .type == "Ready" ) | .status', operator: "NotIn", values: ["True"] }],
+    { statusTemplate: nodeStatus },
+  ),
   stage("pod-run", "Pod", [lives, isBound, { key: ".status.podIP", operator: "DoesNotExist" }], {
     statusTemplate: podStatus("Running", true, `{running: {startedAt: ${now}}}`),
   }),
   stage("pod-complete", "Pod", [lives, { key: ".status.phase", operator: "In", values: ["Running"] }, ofJob("In")], {
     statusTemplate: podStatus("Succeeded", false, `{terminated: {exitCode: 0, reason: Completed, startedAt: ${now}, finishedAt: ${now}}}`),
   }),
-  stage("pod-delete", "Pod", [{ key: ".metadata.deletionTimestamp", operator: "Exists" }, isBound], { finalizers: { empty: true }, delete: true }),
+  stage("pod-delete", "Pod", [{ key: ".metadata.deletionTimestamp", operator: "Exists" }, isBound], {
+    finalizers: { empty: true },
+    delete: true,
+  }),
 ];
 
 /** kwok's configuration, as its `--config` reads it: one document for each stage. JSON is YAML. */
@@ -73,11 +81,19 @@ export function kwokConfig(): string {
 /** Declares the nodes that kwok plays. Those that are there stay. */
 export async function addKwokNodes(kubeconfig: string, count: number, signal?: AbortSignal): Promise<void> {
   await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
-  await waitFor("the API to take nodes", async () => await client.text("/readyz", signal).then(() => true, () => undefined), {
-    timeoutMs: limits.clusterReadyMs,
-    pollMs: limits.readyPollMs,
-    signal,
-  });
+  await waitFor(
+    "the API to take nodes",
+    async () =>
+      await client.text("/readyz", signal).then(
+        () => true,
+        () => undefined,
+      ),
+    {
+      timeoutMs: limits.clusterReadyMs,
+      pollMs: limits.readyPollMs,
+      signal,
+    },
+  );
   for (let i = 0; i < count; i++) {
     const name = `kwok-${i}`;
     await client.apply(

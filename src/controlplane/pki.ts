@@ -41,7 +41,10 @@ export async function writePki(directory: string, options: PkiOptions): Promise<
     notBefore,
     notAfter,
     signingAlgorithm: algorithm,
-    extensions: [new x509.BasicConstraintsExtension(true, undefined, true), new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true)],
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+    ],
   });
   const issue = async (file: string, subject: x509.JsonName, extensions: x509.Extension[]) => {
     const keys = await newKeys();
@@ -65,15 +68,23 @@ export async function writePki(directory: string, options: PkiOptions): Promise<
     write("ca.crt", ca.toString("pem")),
     write("sa.pub", await pemOf(serviceAccountKeys.publicKey, "spki")),
     write("sa.key", await pemOf(serviceAccountKeys.privateKey, "pkcs8")),
-    issue("apiserver", [{ CN: ["kube-apiserver"] }], [
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension([
-        ...options.dnsNames.map((value) => ({ type: "dns" as const, value })),
-        ...options.addresses.map((value) => ({ type: "ip" as const, value })),
-      ]),
-    ]),
+    issue(
+      "apiserver",
+      [{ CN: ["kube-apiserver"] }],
+      [
+        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+        new x509.SubjectAlternativeNameExtension([
+          ...options.dnsNames.map((value) => ({ type: "dns" as const, value })),
+          ...options.addresses.map((value) => ({ type: "ip" as const, value })),
+        ]),
+      ],
+    ),
     ...Object.entries(users).map(([file, { name, group }]) =>
-      issue(file, [{ CN: [name] }, ...(group ? [{ O: [group] }] : [])], [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])]),
+      issue(
+        file,
+        [{ CN: [name] }, ...(group ? [{ O: [group] }] : [])],
+        [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth])],
+      ),
     ),
   ]);
 }

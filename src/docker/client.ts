@@ -128,7 +128,9 @@ export class DockerClient implements AsyncDisposable {
         return undefined;
       }
     };
-    await waitFor(`network ${id} to be removed`, attempt, { timeoutMs: limits.dockerRequestMs, pollMs: 100, signal }, () => messageOf(lastRefusal));
+    await waitFor(`network ${id} to be removed`, attempt, { timeoutMs: limits.dockerRequestMs, pollMs: 100, signal }, () =>
+      messageOf(lastRefusal),
+    );
   }
 
   async connect(networkId: string, container: string, aliases: string[], signal?: AbortSignal): Promise<void> {
@@ -167,7 +169,12 @@ export class DockerClient implements AsyncDisposable {
   }
 
   async renameContainer(id: string, name: string, signal?: AbortSignal): Promise<void> {
-    await this.#json("POST", `/containers/${id}/rename?name=${encodeURIComponent(name)}`, `rename container ${id.slice(0, 12)} to ${name}`, { signal });
+    await this.#json(
+      "POST",
+      `/containers/${id}/rename?name=${encodeURIComponent(name)}`,
+      `rename container ${id.slice(0, 12)} to ${name}`,
+      { signal },
+    );
   }
 
   async container(idOrName: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -219,7 +226,11 @@ export class DockerClient implements AsyncDisposable {
    * Runs a command in a container to its end. Input is written and closed; output is kept up to {@link limits.commandOutputBytes}.
    * A command that ends with another code than 0 is an answer, not an error.
    */
-  async exec(id: string, argv: string[], options: { stdin?: Readable | Buffer | string; signal?: AbortSignal | undefined; privileged?: boolean } = {}): Promise<ExecResult> {
+  async exec(
+    id: string,
+    argv: string[],
+    options: { stdin?: Readable | Buffer | string; signal?: AbortSignal | undefined; privileged?: boolean } = {},
+  ): Promise<ExecResult> {
     const what = `run ${argv[0]} in container ${id.slice(0, 12)}`;
     const execId = await this.#createExec(id, argv, options.stdin !== undefined, options.privileged ?? false, what, options.signal);
     const socket = await this.#hijack(`/exec/${execId}/start`, { Detach: false, Tty: false }, what, options.signal);
@@ -240,13 +251,17 @@ export class DockerClient implements AsyncDisposable {
       await done;
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw new SeatrialError("unreachable", `Docker at ${this.#name} broke off while it should ${what}: ${messageOf(error)}`, { cause: error, retryable: true });
+      throw new SeatrialError("unreachable", `Docker at ${this.#name} broke off while it should ${what}: ${messageOf(error)}`, {
+        cause: error,
+        retryable: true,
+      });
     } finally {
       socket.destroy();
     }
     const { stdout, stderr } = demultiplex(Buffer.concat(chunks));
     const { ExitCode } = await this.#json<{ ExitCode: number | null }>("GET", `/exec/${execId}/json`, what, { signal: options.signal });
-    if (ExitCode === null) throw new SeatrialError("unreachable", `Docker at ${this.#name} lost the command it should ${what}`, { retryable: true });
+    if (ExitCode === null)
+      throw new SeatrialError("unreachable", `Docker at ${this.#name} lost the command it should ${what}`, { retryable: true });
     return { exitCode: ExitCode, stdout, stderr };
   }
 
@@ -258,7 +273,14 @@ export class DockerClient implements AsyncDisposable {
     return { socket, demultiplexed: demultiplexing(socket) };
   }
 
-  async #createExec(id: string, argv: string[], stdin: boolean, privileged: boolean, what: string, signal: AbortSignal | undefined): Promise<string> {
+  async #createExec(
+    id: string,
+    argv: string[],
+    stdin: boolean,
+    privileged: boolean,
+    what: string,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
     const body = { Cmd: argv, AttachStdin: stdin, AttachStdout: true, AttachStderr: true, Tty: false, Privileged: privileged };
     const { Id } = await this.#json<{ Id: string }>("POST", `/containers/${id}/exec`, what, { body, signal });
     return Id;
@@ -269,7 +291,12 @@ export class DockerClient implements AsyncDisposable {
   }
 
   async volumes(label: string, signal?: AbortSignal): Promise<{ Name: string; Labels: Labels | null }[]> {
-    const answer = await this.#json<{ Volumes: { Name: string; Labels: Labels | null }[] | null }>("GET", `/volumes?${filters({ label: [label] })}`, "list volumes", { signal });
+    const answer = await this.#json<{ Volumes: { Name: string; Labels: Labels | null }[] | null }>(
+      "GET",
+      `/volumes?${filters({ label: [label] })}`,
+      "list volumes",
+      { signal },
+    );
     return answer.Volumes ?? [];
   }
 
@@ -279,7 +306,10 @@ export class DockerClient implements AsyncDisposable {
     return await this.#find(`/images/${encodeImage(reference)}/json`, `inspect image ${reference}`, signal);
   }
 
-  async images(query: { reference?: string[]; label?: string[] }, signal?: AbortSignal): Promise<{ Id: string; RepoTags: string[] | null; Labels: Labels | null; Created: number }[]> {
+  async images(
+    query: { reference?: string[]; label?: string[] },
+    signal?: AbortSignal,
+  ): Promise<{ Id: string; RepoTags: string[] | null; Labels: Labels | null; Created: number }[]> {
     const wanted = Object.fromEntries(Object.entries(query).filter(([, values]) => values !== undefined)) as Record<string, string[]>;
     return await this.#json("GET", `/images/json?${filters(wanted)}`, "list images", { signal });
   }
@@ -294,7 +324,10 @@ export class DockerClient implements AsyncDisposable {
   async pullImage(reference: string, signal?: AbortSignal, auth?: object): Promise<void> {
     const { repository, tag } = splitReference(reference);
     const path = `/images/create?fromImage=${encodeURIComponent(repository)}&tag=${encodeURIComponent(tag)}`;
-    await this.#progress("POST", path, `pull ${reference}`, { signal, ...(auth ? { headers: { "x-registry-auth": base64url(auth) } } : {}) });
+    await this.#progress("POST", path, `pull ${reference}`, {
+      signal,
+      ...(auth ? { headers: { "x-registry-auth": base64url(auth) } } : {}),
+    });
   }
 
   /** Builds an image from a tar stream that holds a Dockerfile; gives the image's id. */
@@ -428,10 +461,12 @@ export class DockerClient implements AsyncDisposable {
         resolve(socket);
       });
       sent.once("response", (answer) => {
-        answer.toArray().then(
-          (chunks) => reject(new DockerError(answer.statusCode ?? 500, what, reasonIn(Buffer.concat(chunks).toString("utf8")))),
-          reject,
-        );
+        answer
+          .toArray()
+          .then(
+            (chunks) => reject(new DockerError(answer.statusCode ?? 500, what, reasonIn(Buffer.concat(chunks).toString("utf8")))),
+            reject,
+          );
       });
       sent.once("error", (error) => reject(signal?.aborted ? (signal.reason as Error) : this.#unreachable(what, error)));
       sent.end(text);
@@ -447,7 +482,10 @@ export class DockerClient implements AsyncDisposable {
           ? "this user may not use it"
           : messageOf(cause);
     return new SeatrialError("unreachable", `Docker at ${this.#name} did not answer when asked to ${what}: ${why}`, {
-      hint: code === "EACCES" ? "add this user to the group that owns the socket, or set DOCKER_HOST" : "start Docker, or set DOCKER_HOST to a daemon that runs; seatrial doctor shows what is found",
+      hint:
+        code === "EACCES"
+          ? "add this user to the group that owns the socket, or set DOCKER_HOST"
+          : "start Docker, or set DOCKER_HOST to a daemon that runs; seatrial doctor shows what is found",
       cause,
       retryable: true,
     });

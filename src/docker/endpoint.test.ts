@@ -119,7 +119,12 @@ describe("TLS by variables", () => {
   });
 
   test("neither of them, no TLS, as with the docker CLI", async () => {
-    expect(await resolveWith({ ...address, DOCKER_CERT_PATH: "/certs" })).toEqual({ kind: "tcp", name: "default", host: "build", port: 2375 });
+    expect(await resolveWith({ ...address, DOCKER_CERT_PATH: "/certs" })).toEqual({
+      kind: "tcp",
+      name: "default",
+      host: "build",
+      port: 2375,
+    });
   });
 
   test.each([
@@ -154,7 +159,10 @@ describe("contexts", () => {
     expect(await resolveWith({ DOCKER_CONTEXT: "tls", DOCKER_TLS_VERIFY: "1" })).not.toHaveProperty("tls");
     const folder = `.docker/contexts/tls/${idOf("tls")}/docker`;
     for (const name of ["ca", "cert", "key"]) file(`${folder}/${name}.pem`);
-    expect(await resolveWith({ DOCKER_CONTEXT: "tls" })).toMatchObject({ port: 1, tls: { key: join(home, folder, "key.pem"), skipVerify: false } });
+    expect(await resolveWith({ DOCKER_CONTEXT: "tls" })).toMatchObject({
+      port: 1,
+      tls: { key: join(home, folder, "key.pem"), skipVerify: false },
+    });
     rmSync(join(home, folder, "key.pem"));
     expect((await refusalOf({ DOCKER_CONTEXT: "tls" })).message).toContain('Docker context "tls" has TLS, but key.pem is not in ');
   });
@@ -192,6 +200,9 @@ test("macOS: the socket of Docker Desktop where the usual one is missing", async
   expect(await resolveWith({}, "darwin")).toMatchObject({ socketPath: existsSync(usual) ? usual : join(home, ".docker/run/docker.sock") });
 });
 
-test.each(["unix:///a.sock", "tcp://build:1", "tcp://[::1]:1", "ssh://build", "ssh://me@build:22"])("%s is written as it was read", async (address) => {
-  expect(formatEndpoint(await resolveWith({ DOCKER_HOST: address }))).toBe(address);
-});
+test.each(["unix:///a.sock", "tcp://build:1", "tcp://[::1]:1", "ssh://build", "ssh://me@build:22"])(
+  "%s is written as it was read",
+  async (address) => {
+    expect(formatEndpoint(await resolveWith({ DOCKER_HOST: address }))).toBe(address);
+  },
+);

@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 /** Docker's framing of stdout (1) and stderr (2): one byte of stream, three zeros, four of length. */
 export function demultiplex(raw: Buffer): { stdout: Buffer; stderr: Buffer; all: Buffer } {
   const parts: { stream: number; payload: Buffer }[] = [];
-  for (let at = 0; at + 8 <= raw.length; ) {
+  for (let at = 0; at + 8 <= raw.length;) {
     const length = raw.readUInt32BE(at + 4);
     parts.push({ stream: raw[at]!, payload: raw.subarray(at + 8, at + 8 + length) });
     at += 8 + length;

@@ -47,5 +47,10 @@ export interface ImageDetails {
   Architecture: string;
   Os: string;
   Size: number;
-  Config: { Labels: Labels | null; Env: string[] | null; Volumes: Record<string, object> | null; ExposedPorts?: Record<string, object> | null } | null;
+  Config: {
+    Labels: Labels | null;
+    Env: string[] | null;
+    Volumes: Record<string, object> | null;
+    ExposedPorts?: Record<string, object> | null;
+  } | null;
 }

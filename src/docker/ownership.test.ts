@@ -30,7 +30,10 @@ describe("labels", () => {
   });
 
   test("a time that cannot be read is none: then the owner alone decides", () => {
-    expect(ownershipIn({ ...ownershipLabels({ instance: "i", owner: me }), [labels.notAfter]: "soon" })).toEqual({ instance: "i", owner: me });
+    expect(ownershipIn({ ...ownershipLabels({ instance: "i", owner: me }), [labels.notAfter]: "soon" })).toEqual({
+      instance: "i",
+      owner: me,
+    });
   });
 });
 

@@ -272,7 +272,10 @@ async function lookAtDocker(sources: Sources, signal: AbortSignal): Promise<Seen
 /** All networks, not only ours. */
 async function lookAtNetworks(sources: Sources, signal: AbortSignal): Promise<SeenNetwork[]> {
   const { client } = await sources.docker();
-  return (await client.networks(undefined, signal)).map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) }));
+  return (await client.networks(undefined, signal)).map(({ Name, IPAM }) => ({
+    name: Name,
+    subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet),
+  }));
 }
 
 /** Only where Docker runs on this kernel, which is Linux. */

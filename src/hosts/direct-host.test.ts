@@ -37,7 +37,13 @@ describe("variables for the programs that we run", () => {
     ["tcp by a context", { ...remote, name: "lab" }, { DOCKER_CONTEXT: "lab" }],
   ])("%s", async (_, endpoint, expected) => {
     const { environment } = await open(endpoint, given);
-    expect(Object.keys(environment).toSorted()).toEqual(["DOCKER_CERT_PATH", "DOCKER_CONTEXT", "DOCKER_HOST", "DOCKER_TLS", "DOCKER_TLS_VERIFY"]);
+    expect(Object.keys(environment).toSorted()).toEqual([
+      "DOCKER_CERT_PATH",
+      "DOCKER_CONTEXT",
+      "DOCKER_HOST",
+      "DOCKER_TLS",
+      "DOCKER_TLS_VERIFY",
+    ]);
     expect(Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined))).toEqual(expected);
   });
 });
@@ -58,7 +64,10 @@ test("on this machine a port is its own forward; another one is opened only when
   const free = await freePort();
   expect((await local.forward(port, { localPort: free })).localPort).toBe(free);
   expect(await say(free, "hello")).toBe("hello");
-  await expect(local.forward(1, { localPort: port })).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("taken") });
+  await expect(local.forward(1, { localPort: port })).rejects.toMatchObject({
+    code: "conflict",
+    message: expect.stringContaining("taken"),
+  });
 });
 
 test.each([0, 65_536, 1.5, Number.NaN])("%s is not a port", async (bad) => {

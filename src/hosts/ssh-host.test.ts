@@ -170,7 +170,13 @@ describe.skipIf(noSshd !== undefined)(`a Docker host by ssh${noSshd ? ` (skipped
 
   test("the user's configuration counts: an alias works, its forwards and its shared connections are left alone", async () => {
     const taken = await open().then(async (host) => await host.forward(echoPort));
-    const alias = ["Host lab", "  HostName 127.0.0.1", `  Port ${sshd.port}`, `  User ${sshd.user}`, `  LocalForward ${taken.localPort} 127.0.0.1:1`];
+    const alias = [
+      "Host lab",
+      "  HostName 127.0.0.1",
+      `  Port ${sshd.port}`,
+      `  User ${sshd.user}`,
+      `  LocalForward ${taken.localPort} 127.0.0.1:1`,
+    ];
     const sharing = ["  ControlMaster auto", "  ControlPersist yes", `  ControlPath ${sshd.path("shared")}`];
     const host = await open(sshd.environment([...alias, ...sharing]), {}, { kind: "ssh", name: "lab", host: "lab" } as never);
     expect(await say((await host.forward(echoPort)).localPort, "hello")).toBe("hello");

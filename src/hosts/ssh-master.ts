@@ -176,6 +176,12 @@ function masterArgs(options: SshMasterOptions): string[] {
  * user's forwards to ours. Without a connection such a run fails; it must not make one of its own.
  */
 function clientArgs(): string[] {
-  const settings = [`ControlPath=./${CONTROL_SOCKET}`, "ControlMaster=no", "BatchMode=yes", "ProxyCommand=false", "StreamLocalBindUnlink=yes"];
+  const settings = [
+    `ControlPath=./${CONTROL_SOCKET}`,
+    "ControlMaster=no",
+    "BatchMode=yes",
+    "ProxyCommand=false",
+    "StreamLocalBindUnlink=yes",
+  ];
   return ["-F", "/dev/null", ...settings.flatMap((setting) => ["-o", setting])];
 }

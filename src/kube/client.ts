@@ -14,11 +14,19 @@ import { limits } from "../base/limits.ts";
 export interface KubeObject {
   apiVersion?: string;
   kind?: string;
-  metadata: { name: string; namespace?: string; uid?: string; resourceVersion?: string; creationTimestamp?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  metadata: {
+    name: string;
+    namespace?: string;
+    uid?: string;
+    resourceVersion?: string;
+    creationTimestamp?: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+  };
   [field: string]: unknown;
 }
 
-export class KubeError extends SeatrialError {
+class KubeError extends SeatrialError {
   readonly status: number;
 
   constructor(status: number, what: string, reason: string) {
@@ -55,10 +63,17 @@ export function parseKubeconfig(text: string, where: string, contextName?: strin
   const cluster = file?.clusters?.find(({ name }) => name === context?.context.cluster)?.cluster;
   const user = file?.users?.find(({ name }) => name === context?.context.user)?.user;
   if (!context || !cluster?.["server"] || !user) {
-    throw new SeatrialError("invalid", `${where} is not a usable kubeconfig: ${wanted ? `context ${wanted} is not complete` : "it has no current context"}`);
+    throw new SeatrialError(
+      "invalid",
+      `${where} is not a usable kubeconfig: ${wanted ? `context ${wanted} is not complete` : "it has no current context"}`,
+    );
   }
   const read = (of: Record<string, string>, name: string) =>
-    of[`${name}-data`] ? Buffer.from(of[`${name}-data`]!, "base64").toString("utf8") : of[name] ? readFileSync(of[name]!, "utf8") : undefined;
+    of[`${name}-data`]
+      ? Buffer.from(of[`${name}-data`]!, "base64").toString("utf8")
+      : of[name]
+        ? readFileSync(of[name]!, "utf8")
+        : undefined;
   return {
     server: cluster["server"],
     ca: read(cluster, "certificate-authority"),
@@ -112,9 +127,12 @@ export class KubeClient implements AsyncDisposable {
   /** Every item of a list, page by page. */
   async list<T = KubeObject>(path: string, signal?: AbortSignal): Promise<T[]> {
     const items: T[] = [];
-    for (let token = ""; ; ) {
+    for (let token = ""; ;) {
       const query = `${path.includes("?") ? "&" : "?"}limit=500${token ? `&continue=${encodeURIComponent(token)}` : ""}`;
-      const page = JSON.parse(await this.#call("GET", path + query, undefined, undefined, signal)) as { items: T[]; metadata: { continue?: string } };
+      const page = JSON.parse(await this.#call("GET", path + query, undefined, undefined, signal)) as {
+        items: T[];
+        metadata: { continue?: string };
+      };
       items.push(...page.items);
       token = page.metadata.continue ?? "";
       if (!token) return items;
@@ -139,7 +157,13 @@ export class KubeClient implements AsyncDisposable {
     }
   }
 
-  async #call(method: string, path: string, body: object | undefined, contentType: string | undefined, signal: AbortSignal | undefined): Promise<string> {
+  async #call(
+    method: string,
+    path: string,
+    body: object | undefined,
+    contentType: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
     const what = `${method} ${path.split("?")[0]}`;
     const timeout = AbortSignal.timeout(limits.apiRequestMs);
     let status: number;
@@ -161,7 +185,10 @@ export class KubeClient implements AsyncDisposable {
       text = await answer.body.text();
     } catch (error) {
       signal?.throwIfAborted();
-      throw new SeatrialError("unreachable", `the API server at ${this.config.server} did not answer ${what}: ${messageOf(error)}`, { cause: error, retryable: true });
+      throw new SeatrialError("unreachable", `the API server at ${this.config.server} did not answer ${what}: ${messageOf(error)}`, {
+        cause: error,
+        retryable: true,
+      });
     }
     if (status >= 400) throw new KubeError(status, what, reasonIn(text));
     return text;

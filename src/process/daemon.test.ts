@@ -17,7 +17,11 @@ async function start(script: string) {
   const logFile = join(folder, "d.log");
   const identity = await startDaemon("sh", ["-c", script], { cwd: folder, env: { PATH: process.env["PATH"], GIVEN: "yes" }, logFile });
   onTestFinished(async () => await stopDaemon(identity, "SIGKILL"));
-  const says = async (text: string) => await waitFor(`the log to say ${text}`, async () => ((await readFile(logFile, "utf8")).includes(text) ? true : undefined), { timeoutMs: 5_000, pollMs: 20 });
+  const says = async (text: string) =>
+    await waitFor(`the log to say ${text}`, async () => ((await readFile(logFile, "utf8")).includes(text) ? true : undefined), {
+      timeoutMs: 5_000,
+      pollMs: 20,
+    });
   return { identity, logFile, says };
 }
 
@@ -51,5 +55,7 @@ test("one that was given the pid later is not touched", async () => {
 });
 
 test("a program that is not there", async () => {
-  await expect(startDaemon(join(folder, "none"), [], { cwd: folder, env: {}, logFile: join(folder, "d.log") })).rejects.toMatchObject({ code: "missing-program" });
+  await expect(startDaemon(join(folder, "none"), [], { cwd: folder, env: {}, logFile: join(folder, "d.log") })).rejects.toMatchObject({
+    code: "missing-program",
+  });
 });

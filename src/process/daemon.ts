@@ -36,7 +36,8 @@ export async function startDaemon(command: string, args: readonly string[], opti
     });
     child.unref();
     const identity = identityOf(child.pid!);
-    if (!identity) throw new SeatrialError("command-failed", `${command} ended as soon as it was started; its output is in ${options.logFile}`);
+    if (!identity)
+      throw new SeatrialError("command-failed", `${command} ended as soon as it was started; its output is in ${options.logFile}`);
     return identity;
   } finally {
     closeSync(log);

@@ -36,21 +36,23 @@ test("waiting ends when the holder lets go", async () => {
 
 test("waiting ends with the signal", async () => {
   using _held = tryLock(path);
-  await expect(lock(path, "the thing", AbortSignal.timeout(50))).rejects.toThrow();
+  await expect(lock(path, "the thing", AbortSignal.timeout(50))).rejects.toThrow("aborted due to timeout");
 });
 
 test("a semaphore has as many places as files", async () => {
   const paths = [`${path}-1`, `${path}-2`];
   const first = await anyLock(paths, "a place");
   using _second = await anyLock(paths, "a place");
-  await expect(anyLock(paths, "a place", AbortSignal.timeout(50))).rejects.toThrow();
+  await expect(anyLock(paths, "a place", AbortSignal.timeout(50))).rejects.toThrow("aborted due to timeout");
   first.release();
   (await anyLock(paths, "a place")).release();
 });
 
 test("a holder that is killed holds nothing", async () => {
   const script = `const { tryLock } = await import(${JSON.stringify(join(import.meta.dirname, "lock.ts"))}); globalThis.held = tryLock(${JSON.stringify(path)}); console.log("held"); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   onTestFinished(() => void child.kill("SIGKILL"));
   await once(child.stdout, "data");
   expect(tryLock(path)).toBeUndefined();

@@ -25,7 +25,7 @@ test("a process is found by the mark, with its command, in a session of its own 
   const uid = randomUUID();
   start("sh", ["-c", "sleep 60 & exec sleep 61"], { MARK: uid }, true);
   const found = await marked("MARK", uid, 2);
-  expect(found.map(({ args }) => args[0]).toSorted()).toEqual(["60", "61"]);
+  expect(found.map(({ args }) => args[0]).toSorted((a, b) => Number(a) - Number(b))).toEqual([60, 61]);
   expect(found.every(({ identity }) => lifeOf(identity) === "alive")).toBe(true);
   for (const { identity } of found) process.kill(identity.pid, "SIGKILL");
 });

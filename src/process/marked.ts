@@ -46,7 +46,11 @@ function scanProc(marker: string): Found[] {
 }
 
 function scanPs(marker: string): Found[] {
-  const listed = spawnSync("ps", ["-A", "-E", "-ww", "-o", "pid=,command="], { encoding: "utf8", env: { PATH: "/bin:/usr/bin" }, maxBuffer: 64 * 1024 * 1024 });
+  const listed = spawnSync("ps", ["-A", "-E", "-ww", "-o", "pid=,command="], {
+    encoding: "utf8",
+    env: { PATH: "/bin:/usr/bin" },
+    maxBuffer: 64 * 1024 * 1024,
+  });
   return (listed.stdout ?? "").split("\n").flatMap((line) => {
     // The environment comes after the arguments, and nothing tells where it begins.
     const [pid, ...words] = line.trim().split(/\s+/);

@@ -31,7 +31,9 @@ describe("a program that ends well", () => {
 
 describe("a program that fails", () => {
   test("is shown to be pasted, with its code and last lines", async () => {
-    const error = await sh("echo it\\'s; for i in $(seq 30); do echo line $i >&2; done; exit 7", { hint: "do that" }).catch((thrown: unknown) => thrown);
+    const error = await sh("echo it\\'s; for i in $(seq 30); do echo line $i >&2; done; exit 7", { hint: "do that" }).catch(
+      (thrown: unknown) => thrown,
+    );
     expect(error).toBeInstanceOf(CommandFailedError);
     const { message, exitCode, hint, stdout, code } = error as CommandFailedError;
     expect({ exitCode, hint, stdout, code }).toEqual({ exitCode: 7, hint: "do that", stdout: "it's", code: "command-failed" });
@@ -49,11 +51,17 @@ describe("a program that fails", () => {
   });
 
   test("not there", async () => {
-    await expect(run("no-such-program", [], { env })).rejects.toMatchObject({ code: "missing-program", hint: expect.stringContaining("seatrial doctor") });
+    await expect(run("no-such-program", [], { env })).rejects.toMatchObject({
+      code: "missing-program",
+      hint: expect.stringContaining("seatrial doctor"),
+    });
   });
 
   test("too late", async () => {
-    await expect(run("sleep", ["60"], { env, timeoutMs: 50 })).rejects.toMatchObject({ code: "timeout", message: expect.stringContaining("was stopped after 0.05 s") });
+    await expect(run("sleep", ["60"], { env, timeoutMs: 50 })).rejects.toMatchObject({
+      code: "timeout",
+      message: expect.stringContaining("was stopped after 0.05 s"),
+    });
   });
 
   test("stopped by the signal: the signal's reason", async () => {

@@ -101,7 +101,10 @@ export function pasteable(command: string, args: readonly string[]): string {
 
 function tail(output: string): string {
   const lines = output.split("\n").filter((line) => line.trim() !== "");
-  return lines.slice(-limits.errorTailLines).map((line) => `\n  | ${line}`).join("");
+  return lines
+    .slice(-limits.errorTailLines)
+    .map((line) => `\n  | ${line}`)
+    .join("");
 }
 
 function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

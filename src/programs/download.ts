@@ -126,7 +126,11 @@ export class Downloads {
         // Its own releases have the exact version, but for Linux alone in a form that is read here. An archive of the
         // index has one of the right minor; whoever asked looks at what came.
         if (os === "linux") {
-          return await bySum(`${ownReleases}/${version}/etcd-${version}-${os}-${arch}.tar.gz`, `${ownReleases}/${version}/SHA256SUMS`, "etcd");
+          return await bySum(
+            `${ownReleases}/${version}/etcd-${version}-${os}-${arch}.tar.gz`,
+            `${ownReleases}/${version}/SHA256SUMS`,
+            "etcd",
+          );
         }
         const archives = (await this.#archives(signal)).toSorted((left, right) => compareVersions(right.version, left.version));
         const archive = archives.find((each) => each.version === defaultKubernetesVersion) ?? archives[0];
@@ -180,7 +184,10 @@ export class Downloads {
     }
     const found = hash.digest("hex");
     if (found !== source.checksum.toLowerCase()) {
-      throw new SeatrialError("refused", `${source.url} has ${source.algorithm} ${found}, not ${source.checksum} as published: it is not used`);
+      throw new SeatrialError(
+        "refused",
+        `${source.url} has ${source.algorithm} ${found}, not ${source.checksum} as published: it is not used`,
+      );
     }
     if (source.member) await takeOut(packed, source.member, path, source.url);
   }
@@ -205,7 +212,9 @@ export class Downloads {
         );
       } catch (error) {
         signal?.throwIfAborted();
-        const why = firstByte.aborted ? `no answer within ${this.#timeouts.firstByteMs / 1000} s` : (systemCodeOf(error) ?? messageOf(error));
+        const why = firstByte.aborted
+          ? `no answer within ${this.#timeouts.firstByteMs / 1000} s`
+          : (systemCodeOf(error) ?? messageOf(error));
         const message = `${host} cannot be reached (${why})`;
         this.#silentHosts.set(host, message);
         throw new SeatrialError("unreachable", message, { cause: error, retryable: true });
@@ -226,7 +235,11 @@ export class Downloads {
 }
 
 /** Gives the call a signal that the first byte's timeout aborts, but only until the call has answered. */
-async function untilFirstByte<T>(firstByte: AbortSignal, signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function untilFirstByte<T>(
+  firstByte: AbortSignal,
+  signal: AbortSignal | undefined,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const both = new AbortController();
   const onTimeout = () => both.abort(firstByte.reason);
   const onAbort = () => both.abort(signal?.reason);
@@ -242,7 +255,7 @@ async function untilFirstByte<T>(firstByte: AbortSignal, signal: AbortSignal | u
 }
 
 /** Reads the index of control plane archives, for this platform. */
-export function readEnvtestIndex(text: string): EnvtestArchive[] {
+function readEnvtestIndex(text: string): EnvtestArchive[] {
   const { os, arch } = platform();
   const document = parse(text) as { releases?: Record<string, Record<string, { hash?: unknown; selfLink?: unknown }>> } | null;
   const found: EnvtestArchive[] = [];

@@ -79,8 +79,17 @@ async function site(files: (url: string) => Record<string, string | Buffer>): Pr
 }
 
 const sum = (algorithm: string, content: string | Buffer) => createHash(algorithm).update(content).digest("hex");
-const everySite = (url: string) => ({ envtestIndex: `${url}/index.yaml`, kubernetes: `${url}/k8s`, kindReleases: `${url}/kind`, kwokReleases: `${url}/kwok`, etcdReleases: `${url}/etcd` });
-const isLeft = async (name: string) => (await readdir(join(folder, "cache", "programs", name), { recursive: true }).catch(() => [])).filter((each) => each.includes(".download"));
+const everySite = (url: string) => ({
+  envtestIndex: `${url}/index.yaml`,
+  kubernetes: `${url}/k8s`,
+  kindReleases: `${url}/kind`,
+  kwokReleases: `${url}/kwok`,
+  etcdReleases: `${url}/etcd`,
+});
+const isLeft = async (name: string) =>
+  (await readdir(join(folder, "cache", "programs", name), { recursive: true }).catch(() => [])).filter((each) =>
+    each.includes(".download"),
+  );
 
 describe("versions", () => {
   test.each([
@@ -160,13 +169,16 @@ describe("PATH", () => {
 
 describe("cache", () => {
   test("a minor is the newest patch that the cache has", async () => {
-    for (const version of ["v1.30.2", "v1.30.10"]) await program(cachedProgramPath(environment(), "kube-apiserver", version), `Kubernetes ${version}`);
+    for (const version of ["v1.30.2", "v1.30.10"])
+      await program(cachedProgramPath(environment(), "kube-apiserver", version), `Kubernetes ${version}`);
     const found = await programs().find({ name: "kube-apiserver", version: "v1.30" });
     expect(found).toMatchObject({ version: "v1.30.10", source: "cache", steps: ["PATH: has no kube-apiserver"] });
   });
 
   test("nothing anywhere: every step says why", async () => {
-    const error = await programs().find({ name: "kwok" }).catch((thrown: unknown) => thrown);
+    const error = await programs()
+      .find({ name: "kwok" })
+      .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: "missing-program" });
     expect((error as Error).message.split("\n")).toEqual([
       "there is no kwok v0.8 to be had:",
@@ -189,7 +201,11 @@ describe("download", () => {
     const url = await site(() => ({ [kindPath]: kind, [`${kindPath}.sha256sum`]: `${sum("sha256", kind)}  kind-${os}-${arch}\n` }));
     const options = { isOffline: false, sites: everySite(url) };
     const found = await programs(options).find({ name: "kind" });
-    expect(found).toMatchObject({ source: "download", version: versions.kind, path: cachedProgramPath(environment(), "kind", versions.kind) });
+    expect(found).toMatchObject({
+      source: "download",
+      version: versions.kind,
+      path: cachedProgramPath(environment(), "kind", versions.kind),
+    });
     expect(await readFile(found.path, "utf8")).toBe(kind);
     expect(await isLeft("kind")).toEqual([]);
     expect((await programs(options).find({ name: "kind" })).source).toBe("cache");
@@ -208,12 +224,18 @@ describe("download", () => {
   });
 
   test.each([
-    ["a wrong checksum", (): Record<string, string> => ({ [kindPath]: `${kind}evil`, [`${kindPath}.sha256sum`]: sum("sha256", kind) }), "as published: it is not used"],
+    [
+      "a wrong checksum",
+      (): Record<string, string> => ({ [kindPath]: `${kind}evil`, [`${kindPath}.sha256sum`]: sum("sha256", kind) }),
+      "as published: it is not used",
+    ],
     ["no checksum in the file", () => ({ [kindPath]: kind, [`${kindPath}.sha256sum`]: "<html>" }), "has no checksum of kind-"],
     ["not found", () => ({}), "answered 404"],
   ])("%s: nothing is kept, and the step says so", async (_, files, message) => {
     const url = await site(files);
-    const error = await programs({ isOffline: false, sites: everySite(url), environment: withoutGo() }).find({ name: "kind" }).catch((thrown: unknown) => thrown as Error);
+    const error = await programs({ isOffline: false, sites: everySite(url), environment: withoutGo() })
+      .find({ name: "kind" })
+      .catch((thrown: unknown) => thrown as Error);
     expect((error as Error).message).toContain(message);
     expect((error as Error).message).toMatch(/download: .*\n {2}build: /s);
     expect(await isLeft("kind")).toEqual([]);
@@ -272,14 +294,24 @@ describe("download", () => {
 
 describe("build", () => {
   test("the go tool gets the user's proxies, and none of the flags and targets of other work", () => {
-    const env = goEnvironment(environment({ GOPROXY: "https://proxy.example", GOFLAGS: "-mod=vendor", GOOS: "plan9", TOKEN: "secret", HTTPS_PROXY: "http://p:1" }));
-    expect(env).toMatchObject({ GOPROXY: "https://proxy.example", HTTPS_PROXY: "http://p:1", GOFLAGS: "", CGO_ENABLED: "0", PATH: bin, HOME: folder });
+    const env = goEnvironment(
+      environment({ GOPROXY: "https://proxy.example", GOFLAGS: "-mod=vendor", GOOS: "plan9", TOKEN: "secret", HTTPS_PROXY: "http://p:1" }),
+    );
+    expect(env).toMatchObject({
+      GOPROXY: "https://proxy.example",
+      HTTPS_PROXY: "http://p:1",
+      GOFLAGS: "",
+      CGO_ENABLED: "0",
+      PATH: bin,
+      HOME: folder,
+    });
     expect(Object.keys(env)).not.toContain("GOOS");
     expect(Object.keys(env)).not.toContain("TOKEN");
   });
 
   test("staging modules are read from go.mod", () => {
-    const goMod = "module k8s.io/kubernetes\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tother => ../x\n)\nreplace k8s.io/kubectl => ./staging/src/k8s.io/kubectl\n";
+    const goMod =
+      "module k8s.io/kubernetes\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\tother => ../x\n)\nreplace k8s.io/kubectl => ./staging/src/k8s.io/kubectl\n";
     expect(stagingModules(goMod)).toEqual(["k8s.io/api", "k8s.io/kubectl"]);
   });
 });

@@ -12,7 +12,15 @@ import { Downloads, type DownloadTimeouts, type Sites } from "./download.ts";
 import { findGo, listModuleVersions } from "./go-build.ts";
 import { isExecutable, lookInPath } from "./lookup.ts";
 import { pinnedVersionOf } from "./recipes.ts";
-import { compareVersions, defaultKubernetesVersion, formatVersion, kubernetesVersions, parseMinor, parseVersion, versionIn } from "./versions.ts";
+import {
+  compareVersions,
+  defaultKubernetesVersion,
+  formatVersion,
+  kubernetesVersions,
+  parseMinor,
+  parseVersion,
+  versionIn,
+} from "./versions.ts";
 
 export type ProgramName = "kind" | "kubectl" | "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kwok";
 
@@ -109,9 +117,13 @@ export class Programs {
       const made = (await this.#download(request, wanted, steps, signal)) ?? (await this.#build(request, wanted, steps, signal));
       if (made) return made;
     }
-    throw new SeatrialError("missing-program", `there is no ${request.name} ${wanted.text} to be had:\n${steps.map((step) => `  ${step}`).join("\n")}`, {
-      hint: `install it and set ${variableOf(request.name)} to its path, or install Go (https://go.dev/dl/) so that it can be built`,
-    });
+    throw new SeatrialError(
+      "missing-program",
+      `there is no ${request.name} ${wanted.text} to be had:\n${steps.map((step) => `  ${step}`).join("\n")}`,
+      {
+        hint: `install it and set ${variableOf(request.name)} to its path, or install Go (https://go.dev/dl/) so that it can be built`,
+      },
+    );
   }
 
   /** What is there already, without download or build: quick, for a look at the machine. */
@@ -310,7 +322,9 @@ export function variableOf(name: ProgramName): string {
 
 /** envtest's variables, for the three programs that it has. */
 function envtestVariableOf(name: ProgramName): string | undefined {
-  return name === "etcd" || name === "kubectl" || name === "kube-apiserver" ? `TEST_ASSET_${name.toUpperCase().replaceAll("-", "_")}` : undefined;
+  return name === "etcd" || name === "kubectl" || name === "kube-apiserver"
+    ? `TEST_ASSET_${name.toUpperCase().replaceAll("-", "_")}`
+    : undefined;
 }
 
 function wantedOf(request: ProgramRequest, exact: string): Wanted {
@@ -332,7 +346,11 @@ function wantedOf(request: ProgramRequest, exact: string): Wanted {
   switch (name) {
     // A client works with servers one minor away from its own.
     case "kubectl":
-      return { text: `v${ours.major}.${ours.minor - 1} or newer`, exact, accepts: (found) => compareVersions(found, `v${ours.major}.${ours.minor - 1}.0`) >= 0 };
+      return {
+        text: `v${ours.major}.${ours.minor - 1} or newer`,
+        exact,
+        accepts: (found) => compareVersions(found, `v${ours.major}.${ours.minor - 1}.0`) >= 0,
+      };
     // These are run with files and flags of a version that we know.
     case "kind":
       return { text: `${exact} or newer`, exact, accepts: (found) => compareVersions(found, exact) >= 0 };

@@ -5,12 +5,19 @@ import { labels } from "../docker/ownership.ts";
 import type { Registry, RegistrySpec } from "../resources/registry.ts";
 import { type EnsureOptions, reasonsToRecreate, Registries } from "./registries.ts";
 
-const registry = (spec: RegistrySpec = {}): Registry => ({ apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name: "reg" }, spec });
+const registry = (spec: RegistrySpec = {}): Registry => ({
+  apiVersion: "seatrial.dev/v1alpha1",
+  kind: "Registry",
+  metadata: { name: "reg" },
+  spec,
+});
 
 /** What the image registry:3 brings by itself; ctlptl took it for a difference at each apply, and lost all contents. */
 const builtIn = ["PATH=/usr/local/bin:/bin", "OTEL_TRACES_EXPORTER=none"];
 
-function details(more: { env?: string[]; image?: string; labels?: Record<string, string>; port?: string; pinned?: string; address?: string } = {}): ContainerDetails {
+function details(
+  more: { env?: string[]; image?: string; labels?: Record<string, string>; port?: string; pinned?: string; address?: string } = {},
+): ContainerDetails {
   const { port = "5005", pinned = port, address = "127.0.0.1" } = more;
   return {
     Id: "c1",
@@ -18,7 +25,12 @@ function details(more: { env?: string[]; image?: string; labels?: Record<string,
     Created: "2026-01-01T00:00:00.123Z",
     Image: "sha256:1",
     State: { Status: "running", Running: true, Paused: false, ExitCode: 0, Error: "" },
-    Config: { Image: more.image ?? "docker.io/library/registry:3", Labels: more.labels ?? null, Env: more.env ?? ["REGISTRY_STORAGE_DELETE_ENABLED=true", ...builtIn], Cmd: null },
+    Config: {
+      Image: more.image ?? "docker.io/library/registry:3",
+      Labels: more.labels ?? null,
+      Env: more.env ?? ["REGISTRY_STORAGE_DELETE_ENABLED=true", ...builtIn],
+      Cmd: null,
+    },
     HostConfig: { PortBindings: { "5000/tcp": [{ HostIp: address, HostPort: pinned }] } },
     Mounts: [],
     NetworkSettings: { Ports: port ? { "5000/tcp": [{ HostIp: address, HostPort: port }] } : {}, Networks: {} },
@@ -28,9 +40,19 @@ function details(more: { env?: string[]; image?: string; labels?: Record<string,
 describe("why a registry is made anew", () => {
   test.each<[string, ContainerDetails, RegistrySpec, RegExp[]]>([
     ["nothing was asked for, with registry:3's own variables", details(), {}, []],
-    ["the same as it is", details({ env: ["A=1", ...builtIn] }), { port: 5005, listenAddress: "127.0.0.1", image: "registry:3", env: ["A=1"] }, []],
+    [
+      "the same as it is",
+      details({ env: ["A=1", ...builtIn] }),
+      { port: 5005, listenAddress: "127.0.0.1", image: "registry:3", env: ["A=1"] },
+      [],
+    ],
     ["one image, named in three ways: registry:3", details({ image: "registry:3" }), { image: "docker.io/library/registry:3" }, []],
-    ["one image, named in three ways: docker.io/registry:3", details({ image: "library/registry:3" }), { image: "docker.io/registry:3" }, []],
+    [
+      "one image, named in three ways: docker.io/registry:3",
+      details({ image: "library/registry:3" }),
+      { image: "docker.io/registry:3" },
+      [],
+    ],
     ["another image", details(), { image: "registry:2" }, [/^its image is docker\.io\/library\/registry:3, asked for is registry:2$/]],
     ["another registry's image of that name", details(), { image: "ghcr.io/library/registry:3" }, [/its image is/]],
     ["another port", details(), { port: 5006 }, [/^its port is 5005, asked for is 5006$/]],
@@ -40,7 +62,12 @@ describe("why a registry is made anew", () => {
     ["a label's value", details({ labels: { team: "b" } }), { labels: { team: "a" } }, [/^its label team is b, asked for is a$/]],
     ["a label that it has, and others beside", details({ labels: { team: "a", other: "x" } }), { labels: { team: "a" } }, []],
     ["a variable more", details(), { env: ["A=1"] }, [/^its variable A is not as asked for$/]],
-    ["a variable's value, which may be a secret and is not told", details({ env: ["A=old"] }), { env: ["A=secret"] }, [/^its variable A is not as asked for$/]],
+    [
+      "a variable's value, which may be a secret and is not told",
+      details({ env: ["A=old"] }),
+      { env: ["A=secret"] },
+      [/^its variable A is not as asked for$/],
+    ],
     ["a value with = in it", details({ env: ["A=b=c"] }), { env: ["A=b=c"] }, []],
     ["all at once", details(), { port: 1, image: "x:1", env: ["A=1"] }, [/port/, /image/, /variable A/]],
     ["stopped: the port that it will have counts", details({ port: "", pinned: "5005" }), { port: 5005 }, []],
@@ -56,7 +83,11 @@ interface Body {
   Image: string;
   Env: string[];
   Labels: Record<string, string>;
-  HostConfig: { PortBindings: Record<string, { HostIp: string; HostPort: string }[]>; RestartPolicy: { Name: string }; Mounts?: { Source: string; VolumeOptions: { Labels: Record<string, string> } }[] };
+  HostConfig: {
+    PortBindings: Record<string, { HostIp: string; HostPort: string }[]>;
+    RestartPolicy: { Name: string };
+    Mounts?: { Source: string; VolumeOptions: { Labels: Record<string, string> } }[];
+  };
 }
 
 /** A daemon as far as registries need one; calls are noted. */
@@ -79,8 +110,19 @@ class Daemon {
       this.calls.push(`create ${name}`);
       this.bodies.push(body);
       for (const { Source } of body.HostConfig.Mounts ?? []) this.volumes.add(Source);
-      const made = details({ env: [...body.Env, ...builtIn], image: body.Image, labels: body.Labels, port: "", pinned: body.HostConfig.PortBindings["5000/tcp"]![0]!.HostPort });
-      const Mounts = (body.HostConfig.Mounts ?? []).map(({ Source }) => ({ Type: "volume", Name: Source, Destination: "/var/lib/registry", Source: "" }));
+      const made = details({
+        env: [...body.Env, ...builtIn],
+        image: body.Image,
+        labels: body.Labels,
+        port: "",
+        pinned: body.HostConfig.PortBindings["5000/tcp"]![0]!.HostPort,
+      });
+      const Mounts = (body.HostConfig.Mounts ?? []).map(({ Source }) => ({
+        Type: "volume",
+        Name: Source,
+        Destination: "/var/lib/registry",
+        Source: "",
+      }));
       this.containers.set(Id, { ...made, Id, Name: `/${name}`, Mounts, State: { ...made.State, Status: "created", Running: false } });
       return await Promise.resolve(Id);
     },
@@ -88,7 +130,8 @@ class Daemon {
       const container = this.#find(id)!;
       const wanted = container.HostConfig.PortBindings!["5000/tcp"]![0]!.HostPort;
       this.calls.push(`start ${container.Name.slice(1)} on ${wanted}`);
-      if (this.taken.includes(wanted)) throw new DockerError(500, "start it", `Bind for 127.0.0.1:${wanted} failed: port is already allocated`);
+      if (this.taken.includes(wanted))
+        throw new DockerError(500, "start it", `Bind for 127.0.0.1:${wanted} failed: port is already allocated`);
       container.State = { ...container.State, Status: "running", Running: true };
       container.NetworkSettings.Ports = { "5000/tcp": [{ HostIp: "127.0.0.1", HostPort: wanted === "0" ? "33000" : wanted }] };
       return await Promise.resolve();
@@ -99,7 +142,10 @@ class Daemon {
       container.NetworkSettings.Ports = {};
       return await Promise.resolve();
     },
-    removeContainer: async (id: string) => await Promise.resolve(void (this.calls.push(`remove ${this.#find(id)?.Name.slice(1)}`), this.containers.delete(this.#find(id)?.Id ?? ""))),
+    removeContainer: async (id: string) =>
+      await Promise.resolve(
+        void (this.calls.push(`remove ${this.#find(id)?.Name.slice(1)}`), this.containers.delete(this.#find(id)?.Id ?? "")),
+      ),
     renameContainer: async (id: string, name: string) => await Promise.resolve(void (this.#find(id)!.Name = `/${name}`)),
     connect: async (network: string) => await Promise.resolve(void this.calls.push(`connect ${network}`)),
     containerLogs: async () => await Promise.resolve(""),
@@ -126,7 +172,9 @@ describe("ensure", () => {
   test("a declared one gets a port from the daemon, once, and keeps it", async () => {
     expect(await registries.ensure(registry(), options)).toMatchObject({ change: "created", hostPort: 33000 });
     expect(only().HostConfig.PortBindings!["5000/tcp"]![0]!.HostPort).toBe("33000");
-    expect(daemon.bodies.at(-1)).toMatchObject({ HostConfig: { RestartPolicy: { Name: "always" }, Mounts: [{ Source: "seatrial-registry-reg" }] } });
+    expect(daemon.bodies.at(-1)).toMatchObject({
+      HostConfig: { RestartPolicy: { Name: "always" }, Mounts: [{ Source: "seatrial-registry-reg" }] },
+    });
     expect(await registries.ensure(registry(), options)).toMatchObject({ change: "unchanged", hostPort: 33000, containerId: only().Id });
     expect(await registries.ensure(registry({ env: [] }), options)).toMatchObject({ change: "unchanged" });
   });
@@ -154,7 +202,10 @@ describe("ensure", () => {
 
   test("the port that is asked for is taken: nothing is left, or the old one is as it was", async () => {
     daemon.taken = ["5006"];
-    await expect(registries.ensure(registry({ port: 5006 }), options)).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("127.0.0.1:5006 on the Docker host is taken") });
+    await expect(registries.ensure(registry({ port: 5006 }), options)).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("127.0.0.1:5006 on the Docker host is taken"),
+    });
     expect([daemon.containers.size, daemon.volumes.size]).toEqual([0, 0]);
 
     const { containerId } = await registries.ensure(registry(), options);
@@ -186,7 +237,10 @@ describe("ensure", () => {
 
   test("a container of that name that is no registry is refused and untouched", async () => {
     daemon.containers.set("x", { ...details({ image: "postgres" }), Id: "x" });
-    await expect(registries.ensure(registry(), options)).rejects.toMatchObject({ code: "refused", message: expect.stringContaining("image postgres") });
+    await expect(registries.ensure(registry(), options)).rejects.toMatchObject({
+      code: "refused",
+      message: expect.stringContaining("image postgres"),
+    });
     expect(daemon.calls).toEqual([]);
   });
 
@@ -198,9 +252,15 @@ describe("ensure", () => {
     });
 
     test("is not made anew unless it may be taken over", async () => {
-      await expect(registries.ensure(registry({ env: ["A=1"] }), options)).rejects.toMatchObject({ code: "refused", hint: expect.stringContaining("--adopt") });
+      await expect(registries.ensure(registry({ env: ["A=1"] }), options)).rejects.toMatchObject({
+        code: "refused",
+        hint: expect.stringContaining("--adopt"),
+      });
       expect(daemon.calls).toEqual([]);
-      expect(await registries.ensure(registry({ env: ["A=1"] }), { ...options, mayAdopt: true })).toMatchObject({ change: "recreated", hostPort: 5005 });
+      expect(await registries.ensure(registry({ env: ["A=1"] }), { ...options, mayAdopt: true })).toMatchObject({
+        change: "recreated",
+        hostPort: 5005,
+      });
     });
   });
 

@@ -57,7 +57,10 @@ export class Registries {
     const theirs = await this.#docker.containers([`${ctlptlRole.name}=${ctlptlRole.value}`], signal);
     const ids = new Set([...ours, ...theirs].map(({ Id }) => Id));
     const details = await Promise.all([...ids].map(async (id) => await this.#docker.container(id, signal)));
-    return details.filter((each) => each !== undefined).map(observed).sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
+    return details
+      .filter((each) => each !== undefined)
+      .map(observed)
+      .sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
   }
 
   async find(name: string, signal?: AbortSignal): Promise<Registry | undefined> {
@@ -75,7 +78,9 @@ export class Registries {
       return { ...(await this.#create(desired, options)), change: "created", reasons: [] };
     }
     if (options.mustCreate) {
-      throw new SeatrialError("already-exists", `registry ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
+      throw new SeatrialError("already-exists", `registry ${name} is there already`, {
+        hint: "seatrial apply changes what is there; seatrial delete removes it",
+      });
     }
     const reasons = reasonsToRecreate(existing, desired);
     if (reasons.length > 0) {
@@ -133,9 +138,13 @@ export class Registries {
   async #refuseForeign(name: string, signal: AbortSignal | undefined): Promise<void> {
     const other = await this.#docker.container(name, signal);
     if (other && other.Name === `/${name}`) {
-      throw new SeatrialError("refused", `registry ${name} was not made: a container of that name is there already, and it is not a registry of Seatrial or ctlptl (image ${other.Config.Image})`, {
-        hint: `give the registry another name, or remove that container: docker rm -f ${name}`,
-      });
+      throw new SeatrialError(
+        "refused",
+        `registry ${name} was not made: a container of that name is there already, and it is not a registry of Seatrial or ctlptl (image ${other.Config.Image})`,
+        {
+          hint: `give the registry another name, or remove that container: docker rm -f ${name}`,
+        },
+      );
     }
   }
 
@@ -177,12 +186,20 @@ export class Registries {
    * Makes a registry anew over the same contents. The old container is removed only when the new one runs; when that does
    * not start, the old one is back as it was.
    */
-  async #replace(desired: Registry, previous: ContainerDetails, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
+  async #replace(
+    desired: Registry,
+    previous: ContainerDetails,
+    options: EnsureOptions,
+  ): Promise<{ containerId: string; hostPort: number }> {
     const { signal } = options;
     const name = desired.metadata.name;
     const image = await this.#ensureImage(desired.spec.image, previous, options);
     const port = desired.spec.port || hostPortOf(previous) || 0;
-    const containerId = await this.#docker.createContainer(successorName(name), containerBody(desired, image, previous, port, options), signal);
+    const containerId = await this.#docker.createContainer(
+      successorName(name),
+      containerBody(desired, image, previous, port, options),
+      signal,
+    );
     try {
       if (previous.State.Running) await this.#docker.stopContainer(previous.Id, signal);
       const hostPort = await this.#start(name, containerId, signal);
@@ -234,7 +251,9 @@ export class Registries {
     const wanted = asked ?? previous?.Config.Image ?? defaultImage;
     if (await this.#docker.image(wanted, options.signal)) return wanted;
     if (!asked) {
-      const offline = (await this.#docker.images({ reference: [offlineRepository] }, options.signal)).flatMap(({ RepoTags }) => RepoTags ?? []);
+      const offline = (await this.#docker.images({ reference: [offlineRepository] }, options.signal)).flatMap(
+        ({ RepoTags }) => RepoTags ?? [],
+      );
       const newest = offline.sort().at(-1);
       if (newest) return newest;
     }
@@ -248,10 +267,18 @@ export class Registries {
 export function reasonsToRecreate(existing: ContainerDetails, desired: Registry): string[] {
   const reasons: string[] = [];
   const { spec } = desired;
-  const current = { image: existing.Config.Image, port: hostPortOf(existing), address: listenAddressOf(existing), env: existing.Config.Env ?? [], labels: existing.Config.Labels ?? {} };
+  const current = {
+    image: existing.Config.Image,
+    port: hostPortOf(existing),
+    address: listenAddressOf(existing),
+    env: existing.Config.Env ?? [],
+    labels: existing.Config.Labels ?? {},
+  };
   if (spec.port && current.port && spec.port !== current.port) reasons.push(`its port is ${current.port}, asked for is ${spec.port}`);
-  if (spec.listenAddress && current.address && spec.listenAddress !== current.address) reasons.push(`it listens on ${current.address}, asked for is ${spec.listenAddress}`);
-  if (spec.image && normalized(spec.image) !== normalized(current.image)) reasons.push(`its image is ${current.image}, asked for is ${spec.image}`);
+  if (spec.listenAddress && current.address && spec.listenAddress !== current.address)
+    reasons.push(`it listens on ${current.address}, asked for is ${spec.listenAddress}`);
+  if (spec.image && normalized(spec.image) !== normalized(current.image))
+    reasons.push(`its image is ${current.image}, asked for is ${spec.image}`);
   for (const [name, value] of Object.entries(spec.labels ?? {})) {
     if (current.labels[name] !== value) reasons.push(`its label ${name} is ${current.labels[name] ?? "not there"}, asked for is ${value}`);
   }
@@ -262,7 +289,13 @@ export function reasonsToRecreate(existing: ContainerDetails, desired: Registry)
   return reasons;
 }
 
-function containerBody(desired: Registry, image: string, previous: ContainerDetails | undefined, port: number, options: EnsureOptions): object {
+function containerBody(
+  desired: Registry,
+  image: string,
+  previous: ContainerDetails | undefined,
+  port: number,
+  options: EnsureOptions,
+): object {
   const { spec, metadata } = desired;
   const env = spec.env ?? customEnv(previous);
   const named = (entry: string) => entry.slice(0, entry.indexOf("="));
@@ -284,9 +317,24 @@ function containerBody(desired: Registry, image: string, previous: ContainerDeta
     ExposedPorts: { [containerPort]: {} },
     ...(volume ? {} : { Volumes: { [dataDirectory]: {} } }),
     HostConfig: {
-      PortBindings: { [containerPort]: [{ HostIp: spec.listenAddress ?? listenAddressOf(previous) ?? registryDefaults.listenAddress, HostPort: String(port) }] },
+      PortBindings: {
+        [containerPort]: [
+          { HostIp: spec.listenAddress ?? listenAddressOf(previous) ?? registryDefaults.listenAddress, HostPort: String(port) },
+        ],
+      },
       RestartPolicy: { Name: options.isDurable ? "always" : "no" },
-      ...(volume ? { Mounts: [{ Type: "volume", Source: volume, Target: dataDirectory, VolumeOptions: { Labels: { ...ownershipLabels(options.ownership), [labels.registry]: metadata.name } } }] } : {}),
+      ...(volume
+        ? {
+            Mounts: [
+              {
+                Type: "volume",
+                Source: volume,
+                Target: dataDirectory,
+                VolumeOptions: { Labels: { ...ownershipLabels(options.ownership), [labels.registry]: metadata.name } },
+              },
+            ],
+          }
+        : {}),
     },
   };
 }
@@ -332,7 +380,8 @@ function observed(details: ContainerDetails): Registry {
 
 /** The port on the Docker host, of a running container as it is, of a stopped one as it was asked for. */
 function hostPortOf(details: ContainerDetails | undefined): number | undefined {
-  const published = details?.NetworkSettings.Ports[containerPort]?.[0]?.HostPort ?? details?.HostConfig.PortBindings?.[containerPort]?.[0]?.HostPort;
+  const published =
+    details?.NetworkSettings.Ports[containerPort]?.[0]?.HostPort ?? details?.HostConfig.PortBindings?.[containerPort]?.[0]?.HostPort;
   return Number(published) || undefined;
 }
 
@@ -369,7 +418,9 @@ export async function waitForRegistry(port: number, signal?: AbortSignal, timeou
     `the registry on port ${port} to answer`,
     async () => {
       const timeout = AbortSignal.timeout(limits.apiRequestMs);
-      const answer = await fetch(`http://127.0.0.1:${port}/v2/`, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout }).catch(() => undefined);
+      const answer = await fetch(`http://127.0.0.1:${port}/v2/`, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout }).catch(
+        () => undefined,
+      );
       if (answer?.ok || answer?.status === 401) return true;
       await pause(50, signal);
       return undefined;

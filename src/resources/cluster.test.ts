@@ -15,8 +15,14 @@ const cluster = (spec: ClusterSpec, name = "demo"): Cluster => ({
 describe("allowed", () => {
   test.each<[string, ClusterSpec]>([
     ["kind with nothing else", { provider: "kind" }],
-    ["a portable and a native field that agree", { provider: "kind", nodes: 2, kind: { config: { name: "demo", nodes: [{}, { role: "worker" }] } } }],
-    ["portable and native gates that do not meet", { provider: "kind", featureGates: { A: true }, kind: { config: { featureGates: { B: false } } } }],
+    [
+      "a portable and a native field that agree",
+      { provider: "kind", nodes: 2, kind: { config: { name: "demo", nodes: [{}, { role: "worker" }] } } },
+    ],
+    [
+      "portable and native gates that do not meet",
+      { provider: "kind", featureGates: { A: true }, kind: { config: { featureGates: { B: false } } } },
+    ],
     ["bare with one node, which is its control plane", { provider: "bare", nodes: 1, registryAuths: [] }],
     ["another node image by argument", { provider: "kind", kind: { extraCreateArguments: ["--image=x"] } }],
   ])("%s", (_, spec) => {

@@ -14,17 +14,28 @@ import { apiVersion, metadataSchema, subnet, timestamp } from "./metadata.ts";
 
 const registryAuth = z.strictObject({
   host: z.string().min(1, "must not be empty").describe("Registry as images name it. Example: `docker.io`."),
-  endpoint: z.url({ protocol: /^https?$/, error: "must be a URL that begins with http:// or https://" }).describe("Where it is really pulled from. Example: `https://registry-1.docker.io`."),
-  username: z.string().optional().describe("User. `$NAME` and `${NAME}` are read from the environment when the cluster is made, and stay as written here. Default: none."),
+  endpoint: z
+    .url({ protocol: /^https?$/, error: "must be a URL that begins with http:// or https://" })
+    .describe("Where it is really pulled from. Example: `https://registry-1.docker.io`."),
+  username: z
+    .string()
+    .optional()
+    .describe(
+      "User. `$NAME` and `${NAME}` are read from the environment when the cluster is made, and stay as written here. Default: none.",
+    ),
   password: z.string().optional().describe("Password or token, read like `username` and never printed. Example: `$TOKEN`. Default: none."),
 });
 
 const kindBlock = z.strictObject({
-  config: kindConfigSchema.optional().describe("kind's own configuration. What a portable field says as well must agree with it. Default: none."),
+  config: kindConfigSchema
+    .optional()
+    .describe("kind's own configuration. What a portable field says as well must agree with it. Default: none."),
   extraCreateArguments: z
     .array(z.string())
     .optional()
-    .describe("Arguments added to `kind create cluster`. Example: `[--retain]`. Not `--name`, `--config`, `--kubeconfig`: those are ours. They count when the cluster is made, and a later change of them is no difference. Default: none."),
+    .describe(
+      "Arguments added to `kind create cluster`. Example: `[--retain]`. Not `--name`, `--config`, `--kubeconfig`: those are ours. They count when the cluster is made, and a later change of them is no difference. Default: none.",
+    ),
 });
 
 const bareBlock = z.strictObject({
@@ -44,7 +55,9 @@ export type Provider = (typeof providers)[number];
 export const clusterSpecSchema = z.strictObject({
   provider: z
     .enum(providers)
-    .describe("What makes the cluster. `kind`: nodes as Docker containers; `bare`: etcd and kube-apiserver as processes, without nodes. Required."),
+    .describe(
+      "What makes the cluster. `kind`: nodes as Docker containers; `bare`: etcd and kube-apiserver as processes, without nodes. Required.",
+    ),
   kubernetesVersion: z
     .string()
     .regex(/^v\d+\.\d+(\.\d+(-[0-9A-Za-z.-]+)?)?$/, "must be vX.Y (the newest patch to be had) or vX.Y.Z (that one)")
@@ -71,7 +84,9 @@ export const clusterSpecSchema = z.strictObject({
     .string()
     .min(1, "must not be empty")
     .optional()
-    .describe("Name of the Registry that the cluster pulls from; it is made with defaults when there is none. Only where there are nodes. Default: none."),
+    .describe(
+      "Name of the Registry that the cluster pulls from; it is made with defaults when there is none. Only where there are nodes. Default: none.",
+    ),
   registryAuths: z
     .array(registryAuth)
     .optional()
@@ -95,7 +110,9 @@ export const clusterStatusSchema = z.strictObject({
   phase: z
     .enum(["Pending", "Booting", "Ready", "Running", "Unreachable", "Paused", "Stopped", "Deleting", "Failed"])
     .optional()
-    .describe("Where it is: `Pending` waits for its turn; `Booting`; `Ready`; `Running`: its containers run, and it is not this installation's to ask; `Unreachable`: it should answer and does not; `Paused`: its containers are paused; `Stopped`: its containers or processes do not run; `Deleting`; `Failed`: see `error`."),
+    .describe(
+      "Where it is: `Pending` waits for its turn; `Booting`; `Ready`; `Running`: its containers run, and it is not this installation's to ask; `Unreachable`: it should answer and does not; `Paused`: its containers are paused; `Stopped`: its containers or processes do not run; `Deleting`; `Failed`: see `error`.",
+    ),
   creationTimestamp: timestamp.optional().describe("When it was made."),
   kubernetesVersion: z.string().optional().describe("What its API says. Example: `v1.36.3`."),
   endpoint: z.string().optional().describe("URL of its API, as seen from here."),
@@ -117,7 +134,9 @@ export type ClusterPhase = NonNullable<ClusterStatus["phase"]>;
 export const clusterSchema = z.strictObject({
   apiVersion: z.enum([apiVersion]).describe("Version of this API."),
   kind: z.enum(["Cluster"]).describe("Kind of this resource."),
-  metadata: metadataSchema.describe(`Who it is. The name is the provider's own name of the cluster (for kind, the context is \`kind-NAME\`): a DNS label, at most ${limits.clusterNameLength} characters.`),
+  metadata: metadataSchema.describe(
+    `Who it is. The name is the provider's own name of the cluster (for kind, the context is \`kind-NAME\`): a DNS label, at most ${limits.clusterNameLength} characters.`,
+  ),
   spec: clusterSpecSchema.describe("What it shall be."),
   status: clusterStatusSchema.optional().describe("What was seen last; written by Seatrial alone."),
 });

@@ -74,9 +74,18 @@ test("a registry's state is shown as State, as ctlptl does", () => {
 test.each([
   [["metadata", "name"], ["name"]],
   [["spec", "provider"], ["product"]],
-  [["spec", "registryAuths", 0, "host"], ["registryAuths", 0, "host"]],
-  [["spec", "kind", "config", "nodes", 1], ["kindV1Alpha4Cluster", "nodes", 1]],
-  [["spec", "kind", "extraCreateArguments", 0], ["kindExtraCreateArguments", 0]],
+  [
+    ["spec", "registryAuths", 0, "host"],
+    ["registryAuths", 0, "host"],
+  ],
+  [
+    ["spec", "kind", "config", "nodes", 1],
+    ["kindV1Alpha4Cluster", "nodes", 1],
+  ],
+  [
+    ["spec", "kind", "extraCreateArguments", 0],
+    ["kindExtraCreateArguments", 0],
+  ],
 ])("%j was %j in ctlptl's document", (ours, theirs) => {
   expect(ctlptlPath(ours)).toEqual(theirs);
 });
@@ -94,7 +103,10 @@ const clusterDocument = fc.record(
     product: fc.constant("kind"),
     name: word.map((name) => `kind-${name}`),
     registry: word,
-    registryAuths: fc.array(fc.record({ host: word, endpoint: fc.webUrl(), username: word, password: word }, { requiredKeys: ["host", "endpoint"] }), { minLength: 1 }),
+    registryAuths: fc.array(
+      fc.record({ host: word, endpoint: fc.webUrl(), username: word, password: word }, { requiredKeys: ["host", "endpoint"] }),
+      { minLength: 1 },
+    ),
     kubernetesVersion: fc.tuple(fc.nat(3), fc.nat(40), fc.nat(20)).map((numbers) => `v${numbers.join(".")}`),
     minCPUs: fc.integer({ min: 1, max: 64 }),
     kindV1Alpha4Cluster: optional({
@@ -126,7 +138,10 @@ const registryDocument = fc.record(
     listenAddress: fc.ipV4(),
     port: fc.integer({ min: 1, max: 65535 }),
     labels: wordMap,
-    env: fc.array(fc.tuple(word, word).map((pair) => pair.join("=")), { minLength: 1 }),
+    env: fc.array(
+      fc.tuple(word, word).map((pair) => pair.join("=")),
+      { minLength: 1 },
+    ),
     image: word,
     status: optional({
       ipAddress: word,

@@ -89,10 +89,22 @@ test.each([
   ["a tab", "\t- a", "f.yaml:1:1: Tabs are not allowed as indentation"],
   ["a required field that is empty", registry("metadata:\n"), "f.yaml:3:1: metadata: is required"],
   ["an empty field that is not required", registry("metadata: {name: a, labels: }\nspec:\n  port:\n"), ""],
-  ["an unknown field that is empty", registry("metadata: {name: a}\nspec:\n  prot:\n"), "f.yaml:5:3: spec.prot: is not a known field, did you mean port?"],
+  [
+    "an unknown field that is empty",
+    registry("metadata: {name: a}\nspec:\n  prot:\n"),
+    "f.yaml:5:3: spec.prot: is not a known field, did you mean port?",
+  ],
   ["a field without a neighbour", registry("metadata: {name: a}\nspec:\n  zzz: 1\n"), "f.yaml:5:3: spec.zzz: is not a known field"],
-  ["a merged value", `${registry("metadata: {name: a}\nspec:\n  <<: {port: 70000}\n")}`, "f.yaml:5:14: spec.port: must be a port: 0 to 65535"],
-  ["a mistake behind an alias", registry("metadata: {name: a, labels: {b: &b 1}}\nspec: {image: *b}\n"), expect.stringContaining("f.yaml:4:15: spec.image: must be a string")],
+  [
+    "a merged value",
+    `${registry("metadata: {name: a}\nspec:\n  <<: {port: 70000}\n")}`,
+    "f.yaml:5:14: spec.port: must be a port: 0 to 65535",
+  ],
+  [
+    "a mistake behind an alias",
+    registry("metadata: {name: a, labels: {b: &b 1}}\nspec: {image: *b}\n"),
+    expect.stringContaining("f.yaml:4:15: spec.image: must be a string"),
+  ],
 ])("%s", (_, text, expected) => {
   expect(problemsOf(text)).toEqual(expected);
 });

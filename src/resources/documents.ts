@@ -275,7 +275,7 @@ function relax(yaml: YamlDocument.Parsed, value: unknown, kind: Kind): void {
     const path = issue.path as Path;
     const parent = valueAt(value, path.slice(0, -1)) as Record<string | number, unknown>;
     const key = path.at(-1);
-    if (key === undefined || parent === undefined || Array.isArray(parent) && parent[key as number] === null) continue;
+    if (key === undefined || parent === undefined || (Array.isArray(parent) && parent[key as number] === null)) continue;
     if (parent[key] === null) {
       delete parent[key];
     } else if (kind.origin === "ctlptl" && issue.code === "invalid_type" && issue.expected === "string") {
@@ -316,7 +316,11 @@ function positionOf(yaml: YamlDocument.Parsed, path: Path, at?: "key"): number {
     const parent = nodeAt(yaml, path.slice(0, length - 1));
     const pair = pairOf(yaml, parent, path[length - 1]!);
     const key = (pair?.key as Node | undefined)?.range?.[0];
-    const node = pair ? (pair.value as Node | null) : isSeq(parent) ? (parent.items[path[length - 1] as number] as Node | undefined) : undefined;
+    const node = pair
+      ? (pair.value as Node | null)
+      : isSeq(parent)
+        ? (parent.items[path[length - 1] as number] as Node | undefined)
+        : undefined;
     // Containers are pointed at by their key: that is where a person looks for them.
     const saysLittle = !node || isMap(node) || isSeq(node) || (isScalar(node) && node.source === "");
     const offset = pair && (at === "key" || saysLittle) ? key : node?.range?.[0];

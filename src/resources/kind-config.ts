@@ -28,7 +28,11 @@ const mount = z.strictObject({
 const portMapping = z.strictObject({
   containerPort: port("Port in the node's container. Example: `80`.").optional(),
   hostPort: port("Port on the Docker host; 0: kind chooses one, -1: Docker chooses one. Default: 0.").optional(),
-  listenAddress: z.string().refine(isIpAddress, "must be an IP address").optional().describe("Address on the Docker host. Default: `0.0.0.0`."),
+  listenAddress: z
+    .string()
+    .refine(isIpAddress, "must be an IP address")
+    .optional()
+    .describe("Address on the Docker host. Default: `0.0.0.0`."),
   // kind turns the protocol to upper case before it looks at it.
   protocol: z.enum(["TCP", "UDP", "SCTP", "tcp", "udp", "sctp"]).optional().describe("Default: `TCP`."),
 });
@@ -56,10 +60,17 @@ const node = z.strictObject({
 const networking = z.strictObject({
   ipFamily: z.enum(["ipv4", "ipv6", "dual"]).optional().describe("Default: `ipv4`."),
   apiServerPort: port("Port of the API on the Docker host; 0: chosen. Default: 0.").optional(),
-  apiServerAddress: z.string().refine(isIpAddress, "must be an IP address").optional().describe("Address of the API on the Docker host. Default: `127.0.0.1`."),
+  apiServerAddress: z
+    .string()
+    .refine(isIpAddress, "must be an IP address")
+    .optional()
+    .describe("Address of the API on the Docker host. Default: `127.0.0.1`."),
   podSubnet: subnet.optional().describe("Default: `10.244.0.0/16`."),
   serviceSubnet: subnet.optional().describe("Default: `10.96.0.0/16`."),
-  disableDefaultCNI: z.boolean().optional().describe("Whether kind leaves pod networking to you. Nodes are not Ready until it is there. Default: false."),
+  disableDefaultCNI: z
+    .boolean()
+    .optional()
+    .describe("Whether kind leaves pod networking to you. Nodes are not Ready until it is there. Default: false."),
   kubeProxyMode: z.enum(["iptables", "ipvs", "nftables", "none"]).optional().describe("Default: `iptables`."),
   dnsSearch: z.array(z.string()).optional().describe("DNS search domains of the nodes. Default: those of the Docker host."),
 });
@@ -74,7 +85,10 @@ export const kindConfigSchema = z.strictObject({
   runtimeConfig: stringMap.optional().describe('`--runtime-config` of the API server. Example: `{"api/alpha": "true"}`.'),
   ...kubeadmPatches,
   containerdConfigPatches: z.array(z.string()).optional().describe("TOML texts, merged into containerd's configuration. Default: none."),
-  containerdConfigPatchesJSON6902: z.array(z.string()).optional().describe("JSON 6902 patches for containerd's configuration. Default: none."),
+  containerdConfigPatchesJSON6902: z
+    .array(z.string())
+    .optional()
+    .describe("JSON 6902 patches for containerd's configuration. Default: none."),
 });
 
 export type KindConfig = z.infer<typeof kindConfigSchema>;

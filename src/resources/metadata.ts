@@ -15,14 +15,9 @@ export const annotations = {
 export const stringMap = z.record(z.string(), z.string());
 
 export const metadataSchema = z.strictObject({
-  name: z
-    .string()
-    .min(1, "must not be empty")
-    .describe("Name of the resource, unique among its kind on one Docker host. Example: `demo`."),
+  name: z.string().min(1, "must not be empty").describe("Name of the resource, unique among its kind on one Docker host. Example: `demo`."),
   labels: stringMap.optional().describe("Labels to select by. Default: none. Example: `{team: storage}`."),
-  annotations: stringMap
-    .optional()
-    .describe("Notes for people and tools; Seatrial ignores those it does not know. Default: none."),
+  annotations: stringMap.optional().describe("Notes for people and tools; Seatrial ignores those it does not know. Default: none."),
 });
 
 export type Metadata = z.infer<typeof metadataSchema>;
@@ -33,7 +28,7 @@ export const timestamp = z.iso.datetime({ offset: true, error: "must be a time a
 /** An address and its prefix length; two of them, separated by a comma, for a dual-stack cluster. */
 export const subnet = z.string().refine(isSubnet, "must be a CIDR as in 10.244.0.0/16, or an IPv4 and an IPv6 one separated by a comma");
 
-export function isSubnet(text: string): boolean {
+function isSubnet(text: string): boolean {
   const families = text.split(",").map((part) => {
     if (z.cidrv4().safeParse(part).success) return "ipv4";
     if (z.cidrv6().safeParse(part).success) return "ipv6";

@@ -1,7 +1,6 @@
 /** Registry: one image registry in a container on the Docker host, with ctlptl's fields. */
 import { z } from "zod";
-import type { Problem } from "../base/errors.ts";
-import { type Finding, toProblem } from "./finding.ts";
+import type { Finding } from "./finding.ts";
 import { apiVersion, isIpAddress, metadataSchema, stringMap, timestamp } from "./metadata.ts";
 
 const port = z.int().min(0).max(65535, "must be a port: 0 to 65535");
@@ -13,12 +12,20 @@ export const registrySpecSchema = z.strictObject({
     .optional()
     .describe("Address of the Docker host that it listens on. Default: `127.0.0.1`. Example: `0.0.0.0`, for everybody."),
   port: port.optional().describe("Port on the Docker host. 0: the one it has, else one that is free. Default: 0. Limit: 65535."),
-  image: z.string().min(1, "must not be empty").optional().describe("Image of the registry. Default: the newest that we know. Example: `docker.io/library/registry:3`."),
-  labels: stringMap.optional().describe("Labels that the container must have. Default: none beside our own. A change makes it anew and keeps its contents."),
+  image: z
+    .string()
+    .min(1, "must not be empty")
+    .optional()
+    .describe("Image of the registry. Default: the newest that we know. Example: `docker.io/library/registry:3`."),
+  labels: stringMap
+    .optional()
+    .describe("Labels that the container must have. Default: none beside our own. A change makes it anew and keeps its contents."),
   env: z
     .array(z.string().regex(/^[^=]+=/, "must be NAME=VALUE"))
     .optional()
-    .describe("Environment of the container, added to the image's. Example: `[REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io]`. Default: none."),
+    .describe(
+      "Environment of the container, added to the image's. Example: `[REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io]`. Default: none.",
+    ),
 });
 
 export type RegistrySpec = z.infer<typeof registrySpecSchema>;
@@ -57,10 +64,6 @@ export const registrySchema = z.strictObject({
 export type Registry = z.infer<typeof registrySchema>;
 
 /** The rules that a schema of single fields does not hold. */
-export function validateRegistry(registry: Registry): Problem[] {
-  return checkRegistry(registry).map(toProblem);
-}
-
 /** The same as {@link validateRegistry}, for a caller that knows where in a file each path is. */
 export function checkRegistry({ metadata }: Registry): Finding[] {
   const message = registryNameProblem(metadata.name);

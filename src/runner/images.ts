@@ -16,13 +16,20 @@ export function registriesOf(references: readonly string[]): string[] {
 export async function expectImages(docker: DockerClient | undefined, references: readonly string[], signal?: AbortSignal): Promise<void> {
   for (const reference of references) {
     if (!(await docker?.image(reference, signal))) {
-      throw new SeatrialError("not-found", `image ${reference} is not on the Docker host`, { hint: `docker build -t ${reference} …, then try again` });
+      throw new SeatrialError("not-found", `image ${reference} is not on the Docker host`, {
+        hint: `docker build -t ${reference} …, then try again`,
+      });
     }
   }
 }
 
 /** Pushes each image by the daemon, to the registry on a port of the daemon's own host. */
-export async function putImages(docker: DockerClient, references: readonly string[], hostPort: number, signal?: AbortSignal): Promise<void> {
+export async function putImages(
+  docker: DockerClient,
+  references: readonly string[],
+  hostPort: number,
+  signal?: AbortSignal,
+): Promise<void> {
   for (const reference of references) {
     for (const path of pathsOf(reference)) {
       const target = `localhost:${hostPort}/${path}`;

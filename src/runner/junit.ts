@@ -15,7 +15,10 @@ export interface JunitCase {
 export async function writeJunit(path: string, cases: readonly JunitCase[]): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, junitXml(cases));
-  await writeFile(join(dirname(path), "metadata.json"), `${JSON.stringify({ "deployer-version": "seatrial", "tester-version": "exec" })}\n`);
+  await writeFile(
+    join(dirname(path), "metadata.json"),
+    `${JSON.stringify({ "deployer-version": "seatrial", "tester-version": "exec" })}\n`,
+  );
 }
 
 export function junitXml(cases: readonly JunitCase[]): string {

@@ -119,7 +119,9 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
 /** Deletes what killed commands left; a leftover that cannot be deleted now must not keep this command from its work. */
 export async function reportReaped(workspace: Workspace, scansDocker = false): Promise<void> {
   for (const { what, reason, error } of await reap(workspace, { scansDocker, now: new Date() })) {
-    workspace.output.err(error ? `seatrial: ${what} should be deleted (${reason}) and was not: ${error}` : `seatrial: deleted ${what}: ${reason}`);
+    workspace.output.err(
+      error ? `seatrial: ${what} should be deleted (${reason}) and was not: ${error}` : `seatrial: deleted ${what}: ${reason}`,
+    );
   }
 }
 
@@ -196,7 +198,9 @@ class ThrowawayRun {
           onProgress: (line) => workspace.output.err(`seatrial: ${this.#name}: ${line}`),
           signal: both,
         }),
-        registry ? registry.ready.then(async ({ hostPort, clientPort }) => await this.#useRegistry(hostPort, clientPort ?? hostPort, both)) : Promise.resolve(),
+        registry
+          ? registry.ready.then(async ({ hostPort, clientPort }) => await this.#useRegistry(hostPort, clientPort ?? hostPort, both))
+          : Promise.resolve(),
       ];
     });
     this.#record = booted.record;
@@ -207,7 +211,12 @@ class ThrowawayRun {
   #bootRegistry(mirrors: string[], signal: AbortSignal): RegistryForNodes {
     const name = registryNameOf(this.#name);
     const ready = this.#workspace.docker().then(async ({ registries, host }) => {
-      const registry: Registry = { apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec: { ...this.#options.registry?.spec, port: 0 } };
+      const registry: Registry = {
+        apiVersion: "seatrial.dev/v1alpha1",
+        kind: "Registry",
+        metadata: { name },
+        spec: { ...this.#options.registry?.spec, port: 0 },
+      };
       const made = await registries.ensure(registry, {
         ownership: this.#ownership,
         uid: this.#uid,
@@ -217,7 +226,9 @@ class ThrowawayRun {
       });
       const provider = this.#provider;
       const target = this.#workspace.records.targetOf({ name: this.#name, uid: this.#uid });
-      const { localPort } = await host.forward(made.hostPort, { dial: async () => await provider.dial!(target, registryAlias, registryPort) });
+      const { localPort } = await host.forward(made.hostPort, {
+        dial: async () => await provider.dial!(target, registryAlias, registryPort),
+      });
       return { ...made, clientPort: localPort };
     });
     ready.catch(() => {}); // Whoever uses it sees the error.
@@ -309,4 +320,3 @@ function registryNameOf(cluster: string): string {
 async function removeIfEmpty(directory: string): Promise<void> {
   if (existsSync(directory) && (await readdir(directory)).length === 0) await rmdir(directory);
 }
-

@@ -85,7 +85,11 @@ export class CommandWorkspace implements Workspace, AsyncDisposable {
 
   async #openDocker(): Promise<OpenDocker> {
     const endpoint = await resolveDockerEndpoint(this.environment);
-    const host = await openDockerHost(endpoint, { environment: this.environment, signal: this.#signal, onProgress: (line) => this.output.err(line) });
+    const host = await openDockerHost(endpoint, {
+      environment: this.environment,
+      signal: this.#signal,
+      onProgress: (line) => this.output.err(line),
+    });
     const address = formatEndpoint(endpoint);
     const client = new DockerClient(host.connection, address);
     return { address, host, client, registries: new Registries(client) };

@@ -48,8 +48,23 @@ describe("kind, with ctlptl's documents", () => {
   }
   let made: Promise<Shared> | undefined;
 
-  const registryDocument = ({ registry, registryPort }: DeclaredNames, more: object = {}) => ({ apiVersion: theirs, kind: "Registry", name: registry, port: registryPort, env: ["REGISTRY_LOG_LEVEL=warn"], ...more });
-  const clusterDocument = ({ cluster, registry }: DeclaredNames, more: object = {}) => ({ apiVersion: theirs, kind: "Cluster", name: `kind-${cluster}`, product: "kind", registry, kubernetesVersion: `${minor}.0`, ...more });
+  const registryDocument = ({ registry, registryPort }: DeclaredNames, more: object = {}) => ({
+    apiVersion: theirs,
+    kind: "Registry",
+    name: registry,
+    port: registryPort,
+    env: ["REGISTRY_LOG_LEVEL=warn"],
+    ...more,
+  });
+  const clusterDocument = ({ cluster, registry }: DeclaredNames, more: object = {}) => ({
+    apiVersion: theirs,
+    kind: "Cluster",
+    name: `kind-${cluster}`,
+    product: "kind",
+    registry,
+    kubernetesVersion: `${minor}.0`,
+    ...more,
+  });
 
   /** One cluster for all of this part, made when the first test asks for it. */
   const shared = async (context: TestContext): Promise<Shared> => {
@@ -73,20 +88,28 @@ describe("kind, with ctlptl's documents", () => {
     const containers = [...(await nodesOf(on, names.cluster)).map(({ Id }) => Id), names.registry];
     const details = await Promise.all(containers.map(async (id) => await on.client.container(id)));
     return {
-      containers: details.map((each) => ({ id: each?.Id, env: each?.Config.Env, ports: each?.NetworkSettings.Ports, networks: Object.keys(each?.NetworkSettings.Networks ?? {}).toSorted() })),
+      containers: details.map((each) => ({
+        id: each?.Id,
+        env: each?.Config.Env,
+        ports: each?.NetworkSettings.Ports,
+        networks: Object.keys(each?.NetworkSettings.Networks ?? {}).toSorted(),
+      })),
       kubeconfig: await readFile(kubeconfigOf(home, names.cluster), "utf8"),
       record: await readFile(join(home.data, "clusters", names.cluster, "cluster.json"), "utf8"),
       catalog: await catalogOf(names.registryPort),
     };
   };
-  const jsonpath = async ({ home, names }: Shared, path: string) => ok(await seatrial(home, ["get", "cluster", names.cluster, "-o", `jsonpath=${path}`])).stdout;
+  const jsonpath = async ({ home, names }: Shared, path: string) =>
+    ok(await seatrial(home, ["get", "cluster", names.cluster, "-o", `jsonpath=${path}`])).stdout;
   const inCluster = async ({ home, names }: Shared, ...args: string[]) => (await kubectl(kubeconfigOf(home, names.cluster), args)).stdout;
 
   const podIn =
     ({ home, names }: Shared) =>
     async (name: string, image: string, ...args: string[]) => {
       const spec = { restartPolicy: "Never", containers: [{ name: "main", image, imagePullPolicy: "Always", args }] };
-      await kubectl(kubeconfigOf(home, names.cluster), ["apply", "-f", "-"], { input: JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec }) });
+      await kubectl(kubeconfigOf(home, names.cluster), ["apply", "-f", "-"], {
+        input: JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec }),
+      });
     };
 
   test("two applies of the same file at once make one cluster and one registry", async (context) => {
@@ -102,7 +125,12 @@ describe("kind, with ctlptl's documents", () => {
     );
     const { uid } = JSON.parse(await readFile(join(home.data, "clusters", names.cluster, "cluster.json"), "utf8")) as ClusterRecord;
     expect((await ownedBy(on, (await home.instance())!)).filter((each) => !each.startsWith("image"))).toEqual(
-      [`container ${names.cluster}-control-plane`, `container ${names.registry}`, `network ${networkName(names.cluster, uid)}`, `volume seatrial-registry-${names.registry}`].toSorted(),
+      [
+        `container ${names.cluster}-control-plane`,
+        `container ${names.registry}`,
+        `network ${networkName(names.cluster, uid)}`,
+        `volume seatrial-registry-${names.registry}`,
+      ].toSorted(),
     );
   });
 
@@ -126,7 +154,9 @@ describe("kind, with ctlptl's documents", () => {
     await inCluster(all, "wait", "--for=condition=Ready", "pod/by-host", "pod/by-network", "--timeout=60s");
     await inCluster(all, "delete", "pod", "--all", "--grace-period=0", "--force");
     expect(await catalogOf(names.registryPort)).toEqual(["from-client", "from-pod", "tests"]);
-    expect(await inCluster(all, "get", "configmap", "-n", "kube-public", "local-registry-hosting", "-o", "yaml")).toContain(`host: localhost:${names.registryPort}`);
+    expect(await inCluster(all, "get", "configmap", "-n", "kube-public", "local-registry-hosting", "-o", "yaml")).toContain(
+      `host: localhost:${names.registryPort}`,
+    );
   });
 
   test("of the version that was asked for major and minor count", async (context) => {
@@ -143,7 +173,13 @@ describe("kind, with ctlptl's documents", () => {
     const all = await shared(context);
     const before = await stateOf(all);
     const ran = ok(await seatrial(all.home, ["apply", "-f", file]));
-    expect(ran.stdout.trim().split("\n").every((line) => line.endsWith(" unchanged")), ran.stdout).toBe(true);
+    expect(
+      ran.stdout
+        .trim()
+        .split("\n")
+        .every((line) => line.endsWith(" unchanged")),
+      ran.stdout,
+    ).toBe(true);
     expect(await stateOf(all)).toEqual(before);
     expect(before.containers.at(-1)!.env).toContain("REGISTRY_LOG_LEVEL=warn");
   });
@@ -172,7 +208,8 @@ describe("kind, with ctlptl's documents", () => {
 
   test("the user's kubeconfig is changed when asked, and its other entries and comments stay", async (context) => {
     const { home, names } = await shared(context);
-    const before = "# mine\napiVersion: v1\nkind: Config\ncurrent-context: other # the one I use\ncontexts:\n  - name: other\n    context: {cluster: other, user: other}\nclusters:\n  - name: other # far away\n    cluster: {server: https://10.0.0.1:6443}\nusers:\n  - name: other\n    user: {token: abc}\n";
+    const before =
+      "# mine\napiVersion: v1\nkind: Config\ncurrent-context: other # the one I use\ncontexts:\n  - name: other\n    context: {cluster: other, user: other}\nclusters:\n  - name: other # far away\n    cluster: {server: https://10.0.0.1:6443}\nusers:\n  - name: other\n    user: {token: abc}\n";
     await writeFile(home.userKubeconfig, before);
     ok(await seatrial(home, ["apply", "-f", "all.yaml"]));
     expect(await readFile(home.userKubeconfig, "utf8")).toBe(before);
@@ -195,7 +232,9 @@ describe("kind, with ctlptl's documents", () => {
     expect(registries).toMatch(/^NAME +HOST ADDRESS +CONTAINER ADDRESS +AGE\n/);
     expect(registries).toMatch(new RegExp(`^${names.registry} +127\\.0\\.0\\.1:${names.registryPort} +[\\d.]+:5000 +\\d+[smh]$`, "m"));
     expect(await ctlptl("get", "cluster", `kind-${names.cluster}`, "-o", "name")).toBe(`cluster.ctlptl.dev/kind-${names.cluster}\n`);
-    expect(await ctlptl("apply", "-f", "all.yaml", "-o", "name")).toBe(`registry.ctlptl.dev/${names.registry}\ncluster.ctlptl.dev/kind-${names.cluster}\n`);
+    expect(await ctlptl("apply", "-f", "all.yaml", "-o", "name")).toBe(
+      `registry.ctlptl.dev/${names.registry}\ncluster.ctlptl.dev/kind-${names.cluster}\n`,
+    );
     const absent = await seatrial(home, ["delete", "cluster", "kind-no-such-cluster"], { script: "ctlptl" });
     refused(absent, 1, "ctlptl: there is no cluster kind-no-such-cluster");
     expect(await ctlptl("delete", "cluster", "kind-no-such-cluster", "--ignore-not-found")).toBe("");
@@ -207,11 +246,23 @@ describe("kind, with ctlptl's documents", () => {
     expect(await get("cluster", names.cluster, "-o", "name")).toBe(`cluster.ctlptl.dev/kind-${names.cluster}\n`);
     expect(await get("registry", names.registry, "-o", "name")).toBe(`registry.ctlptl.dev/${names.registry}\n`);
     const json = JSON.parse(await get("cluster", `kind-${names.cluster}`, "-o", "json")) as Record<string, unknown>;
-    expect(json).toMatchObject({ apiVersion: theirs, kind: "Cluster", name: `kind-${names.cluster}`, product: "kind", registry: names.registry, status: { cpus: expect.any(Number) as number } });
+    expect(json).toMatchObject({
+      apiVersion: theirs,
+      kind: "Cluster",
+      name: `kind-${names.cluster}`,
+      product: "kind",
+      registry: names.registry,
+      status: { cpus: expect.any(Number) as number },
+    });
     const yaml = await get("registry", names.registry, "-o", "yaml");
     expect(yaml).toContain(`hostPort: ${names.registryPort}\n`);
     expect(yaml).toContain("- REGISTRY_LOG_LEVEL=warn\n");
-    refused(await seatrial(home, ["get", "cluster", "-o", "go-template={{.status}}"]), 2, "not supported, use jsonpath", "hint: -o jsonpath=");
+    refused(
+      await seatrial(home, ["get", "cluster", "-o", "go-template={{.status}}"]),
+      2,
+      "not supported, use jsonpath",
+      "hint: -o jsonpath=",
+    );
     refused(await seatrial(home, ["get", "cluster", "no-such-cluster"]), 1, "there is no cluster no-such-cluster");
   });
 
@@ -224,7 +275,12 @@ describe("kind, with ctlptl's documents", () => {
       const load = async () => ok(await seatrial(home, ["load", image, "--cluster", names.cluster])).stdout;
       expect(await load()).toBe(`${image}: loaded into ${names.cluster}-control-plane\n`);
       expect(await load()).toBe(`${image}: is already in ${names.cluster}-control-plane\n`);
-      refused(await seatrial(home, ["load", "no/such-image:1", "--cluster", names.cluster]), 1, "image no/such-image:1 is not on the Docker host", "hint: ");
+      refused(
+        await seatrial(home, ["load", "no/such-image:1", "--cluster", names.cluster]),
+        1,
+        "image no/such-image:1 is not on the Docker host",
+        "hint: ",
+      );
     } finally {
       await docker(on, "rmi", image);
     }
@@ -308,7 +364,11 @@ describe("kind, with ctlptl's documents", () => {
     const { on, home, names } = all;
     const before = await stateOf(all);
     const volumes = await volumesOf(on, await nodesOf(on, names.cluster));
-    await writeDocuments(home, "changed.yaml", clusterDocument(names, { kindV1Alpha4Cluster: { nodes: [{ role: "control-plane", labels: { "example.org/tier": "front" } }] } }));
+    await writeDocuments(
+      home,
+      "changed.yaml",
+      clusterDocument(names, { kindV1Alpha4Cluster: { nodes: [{ role: "control-plane", labels: { "example.org/tier": "front" } }] } }),
+    );
     const ran = ok(await seatrial(home, ["apply", "-f", "changed.yaml", "--recreate"]));
     expect(ran.stdout).toBe(`cluster.ctlptl.dev/kind-${names.cluster} recreated\n`);
     expect(ran.stderr).toContain("spec.kind.config.nodes");
@@ -335,7 +395,12 @@ describe("kind, with ctlptl's documents", () => {
     const left = await readFile(home.userKubeconfig, "utf8");
     expect(left).not.toContain(names.cluster);
     for (const kept of ["# mine", "# far away", "https://10.0.0.1:6443", "token: abc"]) expect(left).toContain(kept);
-    refused(await seatrial(home, ["delete", "-f", "all.yaml"]), 1, `there is no registry ${names.registry}`, `there is no cluster kind-${names.cluster}`);
+    refused(
+      await seatrial(home, ["delete", "-f", "all.yaml"]),
+      1,
+      `there is no registry ${names.registry}`,
+      `there is no cluster kind-${names.cluster}`,
+    );
     expect(ok(await seatrial(home, ["delete", "-f", "all.yaml", "--ignore-not-found"])).stdout).toBe("");
   });
 });
@@ -357,7 +422,11 @@ test("someone else's cluster of the same name is refused and untouched; --adopt 
     const before = await ids();
     const document = { apiVersion: ours, kind: "Cluster", metadata: { name: cluster }, spec: { provider: "kind", registry } };
     await writeDocuments(home, "c.yaml", document);
-    for (const args of [["apply", "-f", "c.yaml"], ["apply", "-f", "c.yaml", "--recreate"], ["delete", "cluster", cluster]]) {
+    for (const args of [
+      ["apply", "-f", "c.yaml"],
+      ["apply", "-f", "c.yaml", "--recreate"],
+      ["delete", "cluster", cluster],
+    ]) {
       refused(await seatrial(home, args), 1, "was made by kind or another tool; it was not touched", "hint: ");
       expect(await ids()).toEqual(before);
     }
@@ -367,9 +436,14 @@ test("someone else's cluster of the same name is refused and untouched; --adopt 
 
     expect(ok(await seatrial(home, ["apply", "-f", "c.yaml", "--adopt"])).stdout).toBe(`cluster.seatrial.dev/${cluster} adopted\n`);
     expect(await ids()).toEqual(before);
-    expect((await kubectl(kubeconfigOf(home, cluster), ["get", "configmap", "-n", "kube-public", "local-registry-hosting", "-o", "yaml"])).stdout).toContain(`${registry}:5000`);
+    expect(
+      (await kubectl(kubeconfigOf(home, cluster), ["get", "configmap", "-n", "kube-public", "local-registry-hosting", "-o", "yaml"]))
+        .stdout,
+    ).toContain(`${registry}:5000`);
     expect(ok(await seatrial(home, ["apply", "-f", "c.yaml"])).stdout).toBe(`cluster.seatrial.dev/${cluster} unchanged\n`);
-    expect(ok(await seatrial(home, ["get", "cluster", cluster, "-o", "jsonpath={.status.phase} {.status.adopted}"])).stdout).toBe("Ready true");
+    expect(ok(await seatrial(home, ["get", "cluster", cluster, "-o", "jsonpath={.status.phase} {.status.adopted}"])).stdout).toBe(
+      "Ready true",
+    );
     await writeDocuments(home, "more.yaml", { ...document, spec: { ...document.spec, nodes: 2 } });
     refused(await seatrial(home, ["apply", "-f", "more.yaml"]), 1, "+ spec.nodes: 2", "it was not touched");
     const volumes = await volumesOf(on, await nodesOf(on, cluster));
@@ -386,7 +460,12 @@ describe("bare", () => {
   test("applied twice at once, again, changed, stopped, recreated, deleted", async (context) => {
     const home = await openHome(context);
     const name = newName("bare");
-    const document = (spec: object = {}) => ({ apiVersion: ours, kind: "Cluster", metadata: { name }, spec: { provider: "bare", ...spec } });
+    const document = (spec: object = {}) => ({
+      apiVersion: ours,
+      kind: "Cluster",
+      metadata: { name },
+      spec: { provider: "bare", ...spec },
+    });
     await writeDocuments(home, "c.yaml", document());
     const said = (change: string) => `cluster.seatrial.dev/${name} ${change}\n`;
     const kubeconfig = kubeconfigOf(home, name);
@@ -403,7 +482,13 @@ describe("bare", () => {
     expect(await processes()).toEqual(before);
 
     await writeDocuments(home, "changed.yaml", document({ bare: { apiServerFlags: ["--max-requests-inflight=300"] } }));
-    refused(await seatrial(home, ["apply", "-f", "changed.yaml"]), 1, "+ spec.bare.apiServerFlags", "--max-requests-inflight=300", "it was not touched");
+    refused(
+      await seatrial(home, ["apply", "-f", "changed.yaml"]),
+      1,
+      "+ spec.bare.apiServerFlags",
+      "--max-requests-inflight=300",
+      "it was not touched",
+    );
     refused(await seatrial(home, ["create", "cluster", "bare", "--name", name]), 1, "is there already");
     expect(await processes()).toEqual(before);
 

@@ -29,8 +29,18 @@ import { type Home, needDocker, openHome, seatrial, startSeatrial } from "../sup
 import { parseKubeconfig } from "../../src/kube/client.ts";
 
 const own = "seatrial.dev/v1alpha1";
-const kindCluster = (name: string, spec: object = {}) => ({ apiVersion: own, kind: "Cluster", metadata: { name }, spec: { provider: "kind", ...spec } });
-const bareCluster = (name: string, spec: object = {}) => ({ apiVersion: own, kind: "Cluster", metadata: { name }, spec: { provider: "bare", ...spec } });
+const kindCluster = (name: string, spec: object = {}) => ({
+  apiVersion: own,
+  kind: "Cluster",
+  metadata: { name },
+  spec: { provider: "kind", ...spec },
+});
+const bareCluster = (name: string, spec: object = {}) => ({
+  apiVersion: own,
+  kind: "Cluster",
+  metadata: { name },
+  spec: { provider: "bare", ...spec },
+});
 const registryOf = (name: string, spec: object = {}) => ({ apiVersion: own, kind: "Registry", metadata: { name }, spec });
 
 async function recordOf(home: Home, cluster: string): Promise<ClusterRecord | undefined> {
@@ -136,7 +146,14 @@ describe("what is asked for cannot be had", () => {
     await using taken = await takePort();
     const name = newName("reg");
     await writeDocuments(home, "r.yaml", registryOf(name, { port: taken.port }));
-    refused(await seatrial(home, ["apply", "-f", "r.yaml"]), 1, `registry ${name} was not started`, String(taken.port), "taken by another program", "hint: ");
+    refused(
+      await seatrial(home, ["apply", "-f", "r.yaml"]),
+      1,
+      `registry ${name} was not started`,
+      String(taken.port),
+      "taken by another program",
+      "hint: ",
+    );
     expect(await home.leaks()).toEqual([]);
   });
 
@@ -164,7 +181,14 @@ describe("what is asked for cannot be had", () => {
     await using taken = await takePort();
     const name = newName("port");
     await writeDocuments(home, "c.yaml", kindCluster(name, { kind: { config: { networking: { apiServerPort: taken.port } } } }));
-    const ran = refused(await seatrial(home, ["apply", "-f", "c.yaml"]), 1, `cluster ${name} was not made`, String(taken.port), "taken by another program", "hint: ");
+    const ran = refused(
+      await seatrial(home, ["apply", "-f", "c.yaml"]),
+      1,
+      `cluster ${name} was not made`,
+      String(taken.port),
+      "taken by another program",
+      "hint: ",
+    );
     await expectOnlyLogs(home, name, ran.stderr);
   });
 
@@ -173,8 +197,18 @@ describe("what is asked for cannot be had", () => {
     const home = await openHome(context);
     const { cluster, registry } = await newNames("fail");
     const kubeadmConfigPatches = ["kind: ClusterConfiguration\nkubernetesVersion: v1.20.0\n"];
-    await writeDocuments(home, "c.yaml", registryOf(registry), kindCluster(cluster, { registry, kind: { config: { kubeadmConfigPatches } } }));
-    const ran = refused(await seatrial(home, ["apply", "-f", "c.yaml"]), 4, `cluster ${cluster} was not made`, "error: this version of kubeadm only supports deploying clusters with");
+    await writeDocuments(
+      home,
+      "c.yaml",
+      registryOf(registry),
+      kindCluster(cluster, { registry, kind: { config: { kubeadmConfigPatches } } }),
+    );
+    const ran = refused(
+      await seatrial(home, ["apply", "-f", "c.yaml"]),
+      4,
+      `cluster ${cluster} was not made`,
+      "error: this version of kubeadm only supports deploying clusters with",
+    );
     // The registry was declared too, and stays; the cluster's network is no more, so the registry is off it.
     const logs = /its logs are in (\S+)/.exec(ran.stderr)?.[1];
     expect(existsSync(join(logs!, "nodes", `${cluster}-control-plane`, "journal.log")), ran.stderr).toBe(true);
@@ -196,7 +230,10 @@ describe("kill -9, and the same command again", () => {
       const home = await openHome();
       const clusters = join(home.data, "clusters");
       await mkdir(clusters, { recursive: true, mode: 0o700 });
-      const mounted = await run("mount", ["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", clusters], { env: process.env, okCodes: [0, 1, 32] }).catch(() => ({ exitCode: 1 }));
+      const mounted = await run("mount", ["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", clusters], {
+        env: process.env,
+        okCodes: [0, 1, 32],
+      }).catch(() => ({ exitCode: 1 }));
       shared = { home, names: await newNames("kill"), hasTmpfs: mounted.exitCode === 0 };
       const { cluster, registry } = shared.names;
       await writeDocuments(home, "all.yaml", registryOf(registry), kindCluster(cluster, { registry }));
@@ -222,7 +259,10 @@ describe("kill -9, and the same command again", () => {
     const name = newName("reg");
     await writeDocuments(home, "reg.yaml", registryOf(name));
     // Early and late: before the daemon has chosen the port, and after.
-    for (const isSeen of [async () => (await on.client.container(name)) !== undefined, async () => (await on.client.container(name))?.State.Running === true]) {
+    for (const isSeen of [
+      async () => (await on.client.container(name)) !== undefined,
+      async () => (await on.client.container(name))?.State.Running === true,
+    ]) {
       await killWhen(startSeatrial(home, ["apply", "-f", "reg.yaml"]), "the registry's container", isSeen);
       ok(await seatrial(home, ["apply", "-f", "reg.yaml"]));
       expect(ok(await seatrial(home, ["apply", "-f", "reg.yaml"])).stdout).toBe(`registry.seatrial.dev/${name} unchanged\n`);
@@ -240,7 +280,11 @@ describe("kill -9, and the same command again", () => {
     const { on, home } = await prepare(context);
     const name = newName("reg");
     ok(await seatrial(home, ["create", "registry", name]));
-    await killWhen(startSeatrial(home, ["delete", "registry", name]), "the container to be gone", async () => (await on.client.container(name))?.State.Running !== true);
+    await killWhen(
+      startSeatrial(home, ["delete", "registry", name]),
+      "the container to be gone",
+      async () => (await on.client.container(name))?.State.Running !== true,
+    );
     await seatrial(home, ["delete", "registry", name, "--ignore-not-found"]);
     expect(await ownedBy(on, (await home.instance())!)).toEqual([]);
   });
@@ -279,11 +323,17 @@ describe("kill -9, and the same command again", () => {
     const ids = (await nodesOf(on, cluster)).map(({ Id }) => Id);
     const clusters = join(home.data, "clusters");
     const kubeconfig = await readFile(kubeconfigOf(home, cluster), "utf8");
-    const fill = async () => await run("dd", ["if=/dev/zero", `of=${join(clusters, "filler")}`, "bs=1k"], { env: process.env, okCodes: [0, 1] });
+    const fill = async () =>
+      await run("dd", ["if=/dev/zero", `of=${join(clusters, "filler")}`, "bs=1k"], { env: process.env, okCodes: [0, 1] });
 
     await rm(kubeconfigOf(home, cluster));
     await fill();
-    refused(await seatrial(home, ["apply", "-f", "all.yaml"]), 4, `could not write ${kubeconfigOf(home, cluster)}: the disk is full`, "hint: free some space");
+    refused(
+      await seatrial(home, ["apply", "-f", "all.yaml"]),
+      4,
+      `could not write ${kubeconfigOf(home, cluster)}: the disk is full`,
+      "hint: free some space",
+    );
     expect((await nodesOf(on, cluster)).map(({ Id }) => Id)).toEqual(ids);
     expect(existsSync(kubeconfigOf(home, cluster))).toBe(false);
 
@@ -306,8 +356,15 @@ describe("kill -9, and the same command again", () => {
     expect(booted, "the cluster of the tests before").toBe(true);
     const { cluster } = names;
     const volumes = await volumesOf(on, await nodesOf(on, cluster));
-    await killWhen(startSeatrial(home, ["delete", "-f", "all.yaml"]), "the deletion to begin", async () => (await recordOf(home, cluster))?.phase === "Deleting");
-    await run("dd", ["if=/dev/zero", `of=${join(home.data, "clusters", "filler")}`, "bs=1k", "count=2048"], { env: process.env, okCodes: [0, 1] });
+    await killWhen(
+      startSeatrial(home, ["delete", "-f", "all.yaml"]),
+      "the deletion to begin",
+      async () => (await recordOf(home, cluster))?.phase === "Deleting",
+    );
+    await run("dd", ["if=/dev/zero", `of=${join(home.data, "clusters", "filler")}`, "bs=1k", "count=2048"], {
+      env: process.env,
+      okCodes: [0, 1],
+    });
     // The registry went before the cluster and is told of; the cluster goes all the same.
     refused(await seatrial(home, ["delete", "-f", "all.yaml"]), 1, "there is no registry");
     await rm(join(home.data, "clusters", "filler"));
@@ -328,7 +385,11 @@ describe("kill -9, and the same command again", () => {
     expect(ok(await seatrial(home, ["apply", "-f", "c.yaml"])).stdout).toBe(`cluster.seatrial.dev/${name} created\n`);
     await kubectl(kubeconfigOf(home, name), ["get", "namespaces"]);
     expect((await home.leaks()).filter((leak) => leak.startsWith("process"))).toHaveLength(2);
-    await killWhen(startSeatrial(home, ["delete", "-f", "c.yaml"]), "the deletion to begin", async () => (await recordOf(home, name))?.phase !== "Ready");
+    await killWhen(
+      startSeatrial(home, ["delete", "-f", "c.yaml"]),
+      "the deletion to begin",
+      async () => (await recordOf(home, name))?.phase !== "Ready",
+    );
     ok(await seatrial(home, ["delete", "-f", "c.yaml", "--ignore-not-found"]));
     expect(await home.leaks()).toEqual([]);
   });

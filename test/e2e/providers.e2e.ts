@@ -18,11 +18,22 @@ interface Opened {
 
 async function open(name: Provider): Promise<Opened> {
   const home: Home = await openHome();
-  const environment = environmentFrom({ variables: home.variables, homeDir: homedir(), tempDir: tmpdir(), uid: process.getuid?.() ?? 0, cwd: home.cwd });
+  const environment = environmentFrom({
+    variables: home.variables,
+    homeDir: homedir(),
+    tempDir: tmpdir(),
+    uid: process.getuid?.() ?? 0,
+    cwd: home.cwd,
+  });
   const say = (): void => {};
   const workspace = new CommandWorkspace(environment, { out: say, write: say, err: say }, new AbortController().signal);
   const provider = await workspace.provider(name);
-  const cluster: Cluster = { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: newName("conf") }, spec: { provider: name } };
+  const cluster: Cluster = {
+    apiVersion: "seatrial.dev/v1alpha1",
+    kind: "Cluster",
+    metadata: { name: newName("conf") },
+    spec: { provider: name },
+  };
   const close = async () => {
     await workspace[Symbol.asyncDispose]();
     await home.close();
@@ -44,8 +55,16 @@ describeProvider({
       kill: async (target) => void (await docker(on, "kill", (await names(target))[0]!)),
       leftOf: async ({ uid }) => {
         const ours = `${labels.uid}=${uid}`;
-        const [containers, networks, images] = await Promise.all([on.client.containers([ours]), on.client.networks(ours), on.client.images({ label: [ours] })]);
-        return [...containers.map(({ Id }) => `container ${Id}`), ...networks.map(({ Name }) => `network ${Name}`), ...images.map(({ Id }) => `image ${Id}`)];
+        const [containers, networks, images] = await Promise.all([
+          on.client.containers([ours]),
+          on.client.networks(ours),
+          on.client.images({ label: [ours] }),
+        ]);
+        return [
+          ...containers.map(({ Id }) => `container ${Id}`),
+          ...networks.map(({ Name }) => `network ${Name}`),
+          ...images.map(({ Id }) => `image ${Id}`),
+        ];
       },
     };
   },
@@ -60,8 +79,10 @@ describeProvider({
     return {
       ...base,
       stop: async ({ uid }) => await stopControlPlane(uid),
-      kill: async ({ uid }) => void process.kill(controlPlaneProcesses(uid).find(({ program }) => program.endsWith("/etcd"))!.identity.pid, "SIGKILL"),
-      leftOf: async ({ uid }) => await Promise.resolve(controlPlaneProcesses(uid).map(({ program, identity }) => `${program} ${identity.pid}`)),
+      kill: async ({ uid }) =>
+        void process.kill(controlPlaneProcesses(uid).find(({ program }) => program.endsWith("/etcd"))!.identity.pid, "SIGKILL"),
+      leftOf: async ({ uid }) =>
+        await Promise.resolve(controlPlaneProcesses(uid).map(({ program, identity }) => `${program} ${identity.pid}`)),
     };
   },
 });

@@ -9,14 +9,33 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import { testImage } from "../../lab/images.ts";
-import { cutRemote, dropRemoteSessions, remoteDown, type RemoteHost, remoteUp, restoreRemote, startRemoteDocker, stopRemoteDocker } from "../../lab/remote.ts";
+import {
+  cutRemote,
+  dropRemoteSessions,
+  remoteDown,
+  type RemoteHost,
+  remoteUp,
+  restoreRemote,
+  startRemoteDocker,
+  stopRemoteDocker,
+} from "../../lab/remote.ts";
 import { hasLabImages } from "../../scripts/docker-choice.ts";
 import { pause, waitFor } from "../../src/base/wait.ts";
 import { extractTar } from "../../src/clusters/archive.ts";
 import { DockerClient } from "../../src/docker/client.ts";
 import { labels } from "../../src/docker/ownership.ts";
 import { run } from "../../src/process/run.ts";
-import { type Home, kubectlPath, needImage, needDocker, openHome, type Ran, type Running, seatrial, startSeatrial } from "../support/e2e.ts";
+import {
+  type Home,
+  kubectlPath,
+  needImage,
+  needDocker,
+  openHome,
+  type Ran,
+  type Running,
+  seatrial,
+  startSeatrial,
+} from "../support/e2e.ts";
 import { leakedLink, leakedObjects, leakedProcesses, removeLeaks } from "../support/leaks.ts";
 
 /** An ssh process that has lost its owner is gone by then. */
@@ -49,7 +68,12 @@ afterAll(async () => {
 /** A home whose Docker host is the remote one. What it leaves over there is a failure of the test. */
 async function remoteHome(context: TestContext, more: Record<string, string | undefined> = {}): Promise<Home> {
   if (!remote) context.skip(reason ?? "the lab's remote host did not come up");
-  const home = await openHome(context, { DOCKER_HOST: remote!.dockerHost, SEATRIAL_SSH_CONFIG: await sshConfig(remote!.knownHosts), KUBECTL: kubectl, ...more });
+  const home = await openHome(context, {
+    DOCKER_HOST: remote!.dockerHost,
+    SEATRIAL_SSH_CONFIG: await sshConfig(remote!.knownHosts),
+    KUBECTL: kubectl,
+    ...more,
+  });
   context.onTestFinished(async () => {
     await restoreRemote();
     const left = await removeLeaks(await leftOver(home));
@@ -70,19 +94,35 @@ async function expectNothingLeft(home: Home): Promise<void> {
 
 async function sshConfig(knownHosts: string): Promise<string> {
   const path = join(folder, `ssh-config-${createHash("sha256").update(knownHosts).digest("hex").slice(0, 8)}`);
-  await writeFile(path, ["Host *", `  IdentityFile ${remote!.identityFile}`, "  IdentitiesOnly yes", `  UserKnownHostsFile ${knownHosts}`, "  GlobalKnownHostsFile /dev/null", ""].join("\n"));
+  await writeFile(
+    path,
+    [
+      "Host *",
+      `  IdentityFile ${remote!.identityFile}`,
+      "  IdentitiesOnly yes",
+      `  UserKnownHostsFile ${knownHosts}`,
+      "  GlobalKnownHostsFile /dev/null",
+      "",
+    ].join("\n"),
+  );
   return path;
 }
 
 /** kubectl as a person runs it: any output counts only with exit code 0. */
 async function ask(home: Home, kubeconfig: string, ...args: string[]): Promise<string> {
-  return (await run(kubectl, ["--kubeconfig", kubeconfig, "--request-timeout=60s", ...args], { env: home.variables, timeoutMs: 90_000 })).stdout;
+  return (await run(kubectl, ["--kubeconfig", kubeconfig, "--request-timeout=60s", ...args], { env: home.variables, timeoutMs: 90_000 }))
+    .stdout;
 }
 
 async function untilFile(running: Running, path: string): Promise<void> {
   await waitFor(
     `the file ${path}`,
-    () => (existsSync(path) ? true : running.child.exitCode === null ? undefined : Promise.reject(new Error(`it ended before: ${running.output().stderr}`))),
+    () =>
+      existsSync(path)
+        ? true
+        : running.child.exitCode === null
+          ? undefined
+          : Promise.reject(new Error(`it ended before: ${running.output().stderr}`)),
     { timeoutMs: 240_000, pollMs: 50 },
     () => running.output().stderr,
   );
@@ -134,7 +174,11 @@ function pod(name: string, image: string): string {
     apiVersion: "v1",
     kind: "Pod",
     metadata: { name },
-    spec: { restartPolicy: "Never", terminationGracePeriodSeconds: 0, containers: [{ name: "main", image, imagePullPolicy: "Always", args: ["sleep", "0"] }] },
+    spec: {
+      restartPolicy: "Never",
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: "main", image, imagePullPolicy: "Always", args: ["sleep", "0"] }],
+    },
   });
 }
 
@@ -162,7 +206,10 @@ describe("a Docker host behind ssh", () => {
     await writeFile(join(home.cwd, "dropped"), "");
     await untilFile(running, join(home.cwd, "asked"));
     await cutRemote();
-    await running.says(/the connection to ssh:\/\/root@10\.99\.0\.2 was lost \(.*\); connecting again\n[^]*was lost \(.*\); connecting again\n/, 60_000);
+    await running.says(
+      /the connection to ssh:\/\/root@10\.99\.0\.2 was lost \(.*\); connecting again\n[^]*was lost \(.*\); connecting again\n/,
+      60_000,
+    );
     await restoreRemote();
     await writeFile(join(home.cwd, "restored"), "");
     const ran = await running.ended;
@@ -177,7 +224,10 @@ describe("a Docker host behind ssh", () => {
     const file = join(home.cwd, "all.yaml");
     await writeFile(
       file,
-      [{ kind: "Registry", metadata: { name: "far-registry" } }, { kind: "Cluster", metadata: { name: "far" }, spec: { provider: "kind", registry: "far-registry" } }]
+      [
+        { kind: "Registry", metadata: { name: "far-registry" } },
+        { kind: "Cluster", metadata: { name: "far" }, spec: { provider: "kind", registry: "far-registry" } },
+      ]
         .map((document) => JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", ...document }))
         .join("\n---\n"),
     );
@@ -187,10 +237,16 @@ describe("a Docker host behind ssh", () => {
     expectCode(await seatrial(home, ["apply", "-f", file]), 0);
     await untilNoSsh(home);
 
-    const described = async () => JSON.parse((await seatrial(home, ["get", "cluster", "far", "-o", "json"])).stdout) as { status: { phase: string; kubeconfig: string; endpoint: string } };
+    const described = async () =>
+      JSON.parse((await seatrial(home, ["get", "cluster", "far", "-o", "json"])).stdout) as {
+        status: { phase: string; kubeconfig: string; endpoint: string };
+      };
     const { status } = await described();
     expect(status).toMatchObject({ phase: "Ready", endpoint: expect.stringMatching(/^https:\/\/127\.0\.0\.1:\d+$/) });
-    await expect(ask(home, status.kubeconfig, "--request-timeout=1s", "get", "nodes"), "nothing leads there without a tunnel").rejects.toThrow(/refused/);
+    await expect(
+      ask(home, status.kubeconfig, "--request-timeout=1s", "get", "nodes"),
+      "nothing leads there without a tunnel",
+    ).rejects.toThrow(/refused/);
 
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       const tunnel = startSeatrial(home, ["tunnel"]);
@@ -200,8 +256,12 @@ describe("a Docker host behind ssh", () => {
       expect((await fetch(`http://${registry}/v2/`)).status, tunnel.output().stdout).toBe(200);
       const unchanged = await seatrial(home, ["apply", "-f", file]);
       expectCode(unchanged, 0);
-      expect(unchanged.stdout, "beside a tunnel").toBe("registry.seatrial.dev/far-registry unchanged\ncluster.seatrial.dev/far unchanged\n");
-      expect(await ask(home, status.kubeconfig, "get", "nodes", "-o", "name"), "the tunnel outlives the command").toBe("node/far-control-plane");
+      expect(unchanged.stdout, "beside a tunnel").toBe(
+        "registry.seatrial.dev/far-registry unchanged\ncluster.seatrial.dev/far unchanged\n",
+      );
+      expect(await ask(home, status.kubeconfig, "get", "nodes", "-o", "name"), "the tunnel outlives the command").toBe(
+        "node/far-control-plane",
+      );
       tunnel.child.kill(signal);
       const ended = await tunnel.ended;
       if (signal === "SIGTERM") expectCode(ended, 143);
@@ -210,7 +270,10 @@ describe("a Docker host behind ssh", () => {
 
     const ports = async () => {
       const container = async (name: string) => (await docker.container(name))!.NetworkSettings.Ports;
-      return { api: (await container("far-control-plane"))["6443/tcp"]?.[0]?.HostPort, registry: (await container("far-registry"))["5000/tcp"]?.[0]?.HostPort };
+      return {
+        api: (await container("far-control-plane"))["6443/tcp"]?.[0]?.HostPort,
+        registry: (await container("far-registry"))["5000/tcp"]?.[0]?.HostPort,
+      };
     };
     const before = await ports();
     expect(Number(before.api) > 0 && Number(before.registry) > 0, JSON.stringify(before)).toBe(true);
@@ -227,7 +290,9 @@ describe("a Docker host behind ssh", () => {
     expect(again.stdout).toContain("cluster.seatrial.dev/far started\n");
     expect(await ports()).toEqual(before);
     expect((await described()).status).toMatchObject({ phase: "Ready", endpoint: status.endpoint });
-    expect(await ask(home, status.kubeconfig, "get", "configmap", "mine", "-o", "name"), "by the tunnel that was there before").toBe("configmap/mine");
+    expect(await ask(home, status.kubeconfig, "get", "configmap", "mine", "-o", "name"), "by the tunnel that was there before").toBe(
+      "configmap/mine",
+    );
     tunnel.child.kill("SIGINT");
     expectCode(await tunnel.ended, 0);
 
@@ -255,7 +320,10 @@ describe("a Docker host behind ssh", () => {
     const ran = await running.ended;
     expect([0, 125], ran.stderr).toContain(ran.code);
     if (ran.code === 0) expect(ran.stdout).toMatch(/^node\/st-/);
-    else expect(ran.stderr).toMatch(/^seatrial: the connection to ssh:\/\/root@10\.99\.0\.2 was lost[^]*^seatrial: cluster st-[0-9a-f]{8} was not made: /m);
+    else
+      expect(ran.stderr).toMatch(
+        /^seatrial: the connection to ssh:\/\/root@10\.99\.0\.2 was lost[^]*^seatrial: cluster st-[0-9a-f]{8} was not made: /m,
+      );
     await expectNothingLeft(home);
   });
 
@@ -276,7 +344,9 @@ describe("a Docker host behind ssh", () => {
     expect(ran.stderr).toMatch(/^ {2}hint: /m);
     const next = await seatrial(home, ["with", "bare", "--", "true"]);
     expectCode(next, 0);
-    expect(next.stderr).toMatch(new RegExp(`^seatrial: deleted cluster st-[0-9a-f]{8}: its owner, process ${running.pid}, has ended$`, "m"));
+    expect(next.stderr).toMatch(
+      new RegExp(`^seatrial: deleted cluster st-[0-9a-f]{8}: its owner, process ${running.pid}, has ended$`, "m"),
+    );
     await expectNothingLeft(home);
   });
 
@@ -308,7 +378,10 @@ describe("a Docker host behind ssh", () => {
     await mkdir(meta, { recursive: true });
     const home = await remoteHome(context, { DOCKER_HOST: undefined, DOCKER_CONTEXT: undefined, DOCKER_CONFIG: config });
     await writeFile(join(config, "config.json"), JSON.stringify({ currentContext: "far-away" }));
-    await writeFile(join(meta, "meta.json"), JSON.stringify({ Name: "far-away", Metadata: {}, Endpoints: { docker: { Host: remote!.dockerHost, SkipTLSVerify: false } } }));
+    await writeFile(
+      join(meta, "meta.json"),
+      JSON.stringify({ Name: "far-away", Metadata: {}, Endpoints: { docker: { Host: remote!.dockerHost, SkipTLSVerify: false } } }),
+    );
     const ran = await seatrial(home, ["create", "registry", "by-context"]);
     expectCode(ran, 0);
     expect((await docker.container("by-context"))?.Config.Labels).toMatchObject({ [labels.instance]: await home.instance() });
@@ -318,7 +391,13 @@ describe("a Docker host behind ssh", () => {
 });
 
 describe("a Docker host by tcp:// with TLS", () => {
-  const tcp = (more: Record<string, string | undefined> = {}) => ({ DOCKER_HOST: remote?.tcpHost, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: remote?.certificates, SEATRIAL_SSH_CONFIG: undefined, ...more });
+  const tcp = (more: Record<string, string | undefined> = {}) => ({
+    DOCKER_HOST: remote?.tcpHost,
+    DOCKER_TLS_VERIFY: "1",
+    DOCKER_CERT_PATH: remote?.certificates,
+    SEATRIAL_SSH_CONFIG: undefined,
+    ...more,
+  });
 
   test("with kind: the API and the registry are reached through the node", async (context) => {
     const home = await remoteHome(context, tcp());
@@ -338,7 +417,15 @@ describe("a Docker host by tcp:// with TLS", () => {
   test("apply, tunnel and delete", async (context) => {
     const home = await remoteHome(context, tcp());
     const file = join(home.cwd, "all.yaml");
-    await writeFile(file, JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: "by-tcp" }, spec: { provider: "kind", registry: "by-tcp-registry" } }));
+    await writeFile(
+      file,
+      JSON.stringify({
+        apiVersion: "seatrial.dev/v1alpha1",
+        kind: "Cluster",
+        metadata: { name: "by-tcp" },
+        spec: { provider: "kind", registry: "by-tcp-registry" },
+      }),
+    );
     expectCode(await seatrial(home, ["apply", "-f", file]), 0);
     const unchanged = await seatrial(home, ["apply", "-f", file]);
     expectCode(unchanged, 0);
@@ -352,8 +439,16 @@ describe("a Docker host by tcp:// with TLS", () => {
     tunnel.child.kill("SIGINT");
     expectCode(await tunnel.ended, 0);
     const node = (await docker.container("by-tcp-control-plane"))!.Id;
-    const dialled = async () => (await docker.exec(node, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'exec 3<>/dev/tc[p]' || true"])).stdout.toString().trim();
-    await waitFor("the node to have none of our connections left", async () => ((await dialled()) === "0" ? true : undefined), { timeoutMs: 10_000, pollMs: 100 }, () => "some are left");
+    const dialled = async () =>
+      (await docker.exec(node, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'exec 3<>/dev/tc[p]' || true"])).stdout
+        .toString()
+        .trim();
+    await waitFor(
+      "the node to have none of our connections left",
+      async () => ((await dialled()) === "0" ? true : undefined),
+      { timeoutMs: 10_000, pollMs: 100 },
+      () => "some are left",
+    );
     expectCode(await seatrial(home, ["delete", "-f", file, "--cascade=true"]), 0);
     await expectNothingLeft(home);
   });

@@ -54,16 +54,24 @@ export function refused(ran: Ran, code: number, ...messages: (string | RegExp)[]
   const said = `exit code ${ran.code}\n--- stdout\n${ran.stdout}\n--- stderr\n${ran.stderr}`;
   expect(ran.code, said).toBe(code);
   expect(ran.stderr, said).not.toMatch(/this is a defect of Seatrial/);
-  for (const message of messages) expect(ran.stderr, said)[typeof message === "string" ? "toContain" : "toMatch"](message as string);
+  for (const message of messages) {
+    if (typeof message === "string") expect(ran.stderr, said).toContain(message);
+    else expect(ran.stderr, said).toMatch(message);
+  }
   return ran;
 }
 
 export async function docker(on: TestDocker, ...args: string[]): Promise<string> {
-  return (await run("docker", args, { env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...on.variables }, timeoutMs: 120_000 })).stdout;
+  return (await run("docker", args, { env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...on.variables }, timeoutMs: 120_000 }))
+    .stdout;
 }
 
 export async function kubectl(kubeconfig: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<RunResult> {
-  return await run(await kubectlPath(), args, { env: { PATH: process.env["PATH"], HOME: process.env["HOME"], KUBECONFIG: kubeconfig }, timeoutMs: 240_000, ...options });
+  return await run(await kubectlPath(), args, {
+    env: { PATH: process.env["PATH"], HOME: process.env["HOME"], KUBECONFIG: kubeconfig },
+    timeoutMs: 240_000,
+    ...options,
+  });
 }
 
 export function kubeconfigOf(home: Home, cluster: string): string {
@@ -108,7 +116,8 @@ export async function killWhen(running: Running, what: string, look: () => Promi
   await waitFor(
     what,
     async () => {
-      if (running.child.exitCode !== null) throw new Error(`the command ended before ${what} was seen:\n${JSON.stringify(running.output(), null, 2)}`);
+      if (running.child.exitCode !== null)
+        throw new Error(`the command ended before ${what} was seen:\n${JSON.stringify(running.output(), null, 2)}`);
       return (await look()) ? true : undefined;
     },
     { timeoutMs: 120_000, pollMs: 5 },
@@ -137,10 +146,21 @@ export async function pushByHttp(port: number, repository: string, tag: string):
   expect(started.status).toBe(202);
   const location = new URL(started.headers.get("location")!, base);
   location.searchParams.set("digest", digest);
-  expect((await fetch(location, { method: "PUT", body: config, headers: { "content-type": "application/octet-stream" } })).status).toBe(201);
+  expect((await fetch(location, { method: "PUT", body: config, headers: { "content-type": "application/octet-stream" } })).status).toBe(
+    201,
+  );
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
-  const manifest = { schemaVersion: 2, mediaType, config: { mediaType: "application/vnd.oci.image.config.v1+json", digest, size: config.length }, layers: [] };
-  const put = await fetch(`${base}/manifests/${tag}`, { method: "PUT", body: JSON.stringify(manifest), headers: { "content-type": mediaType } });
+  const manifest = {
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", digest, size: config.length },
+    layers: [],
+  };
+  const put = await fetch(`${base}/manifests/${tag}`, {
+    method: "PUT",
+    body: JSON.stringify(manifest),
+    headers: { "content-type": mediaType },
+  });
   expect(put.status).toBe(201);
 }
 

@@ -51,7 +51,10 @@ function completionScript(program: Command, shell: "bash" | "zsh"): string {
   const name = program.name();
   const cases = (command: Command, path: string): string[] => {
     const words = [...command.commands.map((sub) => sub.name()), ...command.options.flatMap(({ long }) => (long ? [long] : []))];
-    return [`    "${path}") words="${words.join(" ")}" ;;`, ...command.commands.flatMap((sub) => cases(sub, `${path} ${sub.name()}`.trim()))];
+    return [
+      `    "${path}") words="${words.join(" ")}" ;;`,
+      ...command.commands.flatMap((sub) => cases(sub, `${path} ${sub.name()}`.trim())),
+    ];
   };
   const lines = [
     ...(shell === "zsh" ? ["autoload -U +X bashcompinit && bashcompinit"] : []),

@@ -40,7 +40,12 @@ export function registerApply(program: Command, context: CommandContext): void {
   });
 }
 
-async function applyAll(documents: readonly Document[], flags: ApplyFlags, format: ReturnType<typeof formatOf>, context: CommandContext): Promise<void> {
+async function applyAll(
+  documents: readonly Document[],
+  flags: ApplyFlags,
+  format: ReturnType<typeof formatOf>,
+  context: CommandContext,
+): Promise<void> {
   const { workspace, signals } = context;
   const { signal } = signals;
   const mustCreate = flags.mustCreate ?? false;
@@ -65,22 +70,45 @@ async function applyAll(documents: readonly Document[], flags: ApplyFlags, forma
   };
   const work: Promise<void>[] = [];
   for (const document of documents) {
-    if (document.kind === "Registry") work.push(settle(document, registry(document.resource, mustCreate).then(({ change }) => change)));
+    if (document.kind === "Registry")
+      work.push(
+        settle(
+          document,
+          registry(document.resource, mustCreate).then(({ change }) => change),
+        ),
+      );
   }
   for (const document of documents) {
     if (document.kind !== "Cluster") continue;
     const name = document.resource.spec.registry;
     const needed = name ? (registries.get(name) ?? registry(registryNamed(name), false)) : undefined;
-    const options = { mayRecreate: flags.recreate ?? false, mayAdopt: flags.adopt ?? false, mustCreate, mergesKubeconfig: flags.mergeKubeconfig, registry: needed, signal };
+    const options = {
+      mayRecreate: flags.recreate ?? false,
+      mayAdopt: flags.adopt ?? false,
+      mustCreate,
+      mergesKubeconfig: flags.mergeKubeconfig,
+      registry: needed,
+      signal,
+    };
     work.push(settle(document, applyCluster(workspace, document.resource, options)));
   }
   await Promise.all(work);
-  await printApplied(documents.filter((document) => results.has(document)), results, format, context);
+  await printApplied(
+    documents.filter((document) => results.has(document)),
+    results,
+    format,
+    context,
+  );
   if (failures.length === 1) throw failures[0];
   if (failures.length > 1) {
     const first = failures.find((error) => error instanceof SeatrialError);
-    const hints = failures.map((error) => (error instanceof SeatrialError && error.hint ? `${error.message}\n  hint: ${error.hint}` : messageOf(error)));
-    throw new SeatrialError(first?.code ?? "internal", `${failures.length} of ${documents.length} documents could not be applied\n${hints.join("\n")}`);
+    const hints = failures.map((error) =>
+      error instanceof SeatrialError && error.hint ? `${error.message}\n  hint: ${error.hint}` : messageOf(error),
+    );
+    throw new SeatrialError(
+      first?.code ?? "internal",
+      `${failures.length} of ${documents.length} documents could not be applied\n${hints.join("\n")}`,
+    );
   }
 }
 
@@ -89,11 +117,19 @@ function registryNamed(name: string): Registry {
   return { apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec: {} };
 }
 
-async function printApplied(documents: readonly Document[], results: ReadonlyMap<Document, string>, format: ReturnType<typeof formatOf>, context: CommandContext): Promise<void> {
+async function printApplied(
+  documents: readonly Document[],
+  results: ReadonlyMap<Document, string>,
+  format: ReturnType<typeof formatOf>,
+  context: CommandContext,
+): Promise<void> {
   if (!format) {
     for (const document of documents) {
       const group = context.isCtlptl || document.origin === "ctlptl" ? "ctlptl.dev" : "seatrial.dev";
-      const name = group === "ctlptl.dev" && document.kind === "Cluster" ? `${document.resource.spec.provider}-${document.resource.metadata.name}` : document.resource.metadata.name;
+      const name =
+        group === "ctlptl.dev" && document.kind === "Cluster"
+          ? `${document.resource.spec.provider}-${document.resource.metadata.name}`
+          : document.resource.metadata.name;
       context.output.out(`${document.kind.toLowerCase()}.${group}/${name} ${results.get(document)}`);
     }
     return;
@@ -168,4 +204,3 @@ async function createOne(document: Document, flags: PrintFlags & { mergeKubeconf
   await reportReaped(context.workspace);
   await applyAll([document], { ...flags, mustCreate: true }, format, context);
 }
-

@@ -63,22 +63,37 @@ async function declared(files: readonly string[], context: CommandContext): Prom
 
 async function named(word: string | undefined, names: readonly string[], context: CommandContext): Promise<Doomed[]> {
   if (word === undefined || names.length === 0) {
-    throw new SeatrialError("usage", "nothing to delete was named", { hint: "seatrial delete cluster NAME…, seatrial delete registry NAME…, or seatrial delete -f FILE" });
+    throw new SeatrialError("usage", "nothing to delete was named", {
+      hint: "seatrial delete cluster NAME…, seatrial delete registry NAME…, or seatrial delete -f FILE",
+    });
   }
   const kind = nounOf(word);
-  return await Promise.all(names.map(async (shown) => ({ kind, shown, group: groupOf(context.isCtlptl), name: kind === "registry" ? shown : await clusterNamed(shown, context) })));
+  return await Promise.all(
+    names.map(async (shown) => ({
+      kind,
+      shown,
+      group: groupOf(context.isCtlptl),
+      name: kind === "registry" ? shown : await clusterNamed(shown, context),
+    })),
+  );
 }
 
 /** A cluster may be called by its name or by its context; a name of our own that looks like a context comes first. */
 async function clusterNamed(shown: string, context: CommandContext): Promise<string> {
   if (!context.isCtlptl && (await context.workspace.records.read(shown))) return shown;
-  return clusterNameFromContext(shown.startsWith("bare-") && !(await context.workspace.records.read(shown)) ? shown.slice("bare-".length) : shown);
+  return clusterNameFromContext(
+    shown.startsWith("bare-") && !(await context.workspace.records.read(shown)) ? shown.slice("bare-".length) : shown,
+  );
 }
 
 async function registriesOf(doomed: readonly Doomed[], context: CommandContext): Promise<Doomed[]> {
-  const records = await Promise.all(doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)));
+  const records = await Promise.all(
+    doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)),
+  );
   const names = new Set(records.map((record) => record?.resource.spec.registry).filter((name) => name !== undefined));
-  return [...names].filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name)).map((name) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl) }));
+  return [...names]
+    .filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name))
+    .map((name) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl) }));
 }
 
 function groupOf(isCtlptl: boolean): string {
@@ -89,5 +104,6 @@ async function deleteOne({ kind, name, shown, group }: Doomed, flags: DeleteFlag
   const { workspace, output } = context;
   const isDeleted = kind === "cluster" ? await deleteCluster(workspace, name) : await deleteRegistry(workspace, name);
   if (isDeleted) output.out(`${kind}.${group}/${shown} deleted`);
-  else if (!flags.ignoreNotFound) throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });
+  else if (!flags.ignoreNotFound)
+    throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });
 }

@@ -8,7 +8,8 @@ import { type Document, loadDocuments } from "../../resources/documents.ts";
 import type { CommandContext } from "../cli.ts";
 
 export async function readDocuments(names: readonly string[], context: CommandContext): Promise<Document[]> {
-  if (names.length === 0) throw new SeatrialError("usage", "nothing to read: -f FILE is missing", { hint: "-f FILE, -f - for standard input, or -f URL" });
+  if (names.length === 0)
+    throw new SeatrialError("usage", "nothing to read: -f FILE is missing", { hint: "-f FILE, -f - for standard input, or -f URL" });
   const documents: Document[] = [];
   const problems: Problem[] = [];
   for (const name of names) {

@@ -53,7 +53,8 @@ export function registerGet(program: Command, context: CommandContext): void {
     if (clusters.length > 0) output.write(context.isCtlptl ? ctlptlClustersTable(clusters, now) : clustersTable(clusters, now));
     if (clusters.length > 0 && registries.length > 0) output.out("");
     if (registries.length > 0) output.write(registriesTable(registries, now));
-    if (clusters.length + registries.length === 0) output.err(noun ? `No ${noun === "cluster" ? "clusters" : "registries"} found` : "No clusters or registries found");
+    if (clusters.length + registries.length === 0)
+      output.err(noun ? `No ${noun === "cluster" ? "clusters" : "registries"} found` : "No clusters or registries found");
   });
 
   program
@@ -63,7 +64,10 @@ export function registerGet(program: Command, context: CommandContext): void {
     .action(async (name: string) => {
       const { records } = context.workspace;
       const record = (await records.read(name)) ?? (await records.read(clusterNameFromContext(name)));
-      if (!record) throw new SeatrialError("not-found", `there is no cluster ${name} of this installation`, { hint: "seatrial get clusters lists those that there are" });
+      if (!record)
+        throw new SeatrialError("not-found", `there is no cluster ${name} of this installation`, {
+          hint: "seatrial get clusters lists those that there are",
+        });
       context.output.out(records.kubeconfigOf(record.name));
     });
 }
@@ -77,7 +81,12 @@ async function listRegistries(context: CommandContext, isAsked: boolean): Promis
   }
 }
 
-function select<T extends Cluster | Registry>(all: readonly T[], name: string | undefined, selector: Record<string, string>, context: CommandContext): T[] {
+function select<T extends Cluster | Registry>(
+  all: readonly T[],
+  name: string | undefined,
+  selector: Record<string, string>,
+  context: CommandContext,
+): T[] {
   return all.filter((resource) => {
     const own = resource.metadata.name;
     const names = resource.kind === "Cluster" ? [own, resource.status?.context ?? own] : [own];
@@ -93,7 +102,8 @@ function parseSelector(text: string | undefined): Record<string, string> {
   for (const term of (text ?? "").split(",").filter((part) => part !== "")) {
     const [, field = "", value = ""] = /^(\w+)==?(.*)$/.exec(term) ?? [];
     const known: Record<string, string> = { name: "name", product: "product", provider: "product" };
-    if (!known[field]) throw new SeatrialError("usage", `--field-selector ${text}: ${JSON.stringify(term)} is not name=NAME or product=PRODUCT`);
+    if (!known[field])
+      throw new SeatrialError("usage", `--field-selector ${text}: ${JSON.stringify(term)} is not name=NAME or product=PRODUCT`);
     selector[known[field]!] = value;
   }
   return selector;

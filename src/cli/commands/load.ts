@@ -13,10 +13,15 @@ export function registerLoad(program: Command, context: CommandContext): void {
     .action(async (images: string[], flags: { cluster: string }) => {
       const { workspace, signals, output } = context;
       const record = (await workspace.records.read(flags.cluster)) ?? (await workspace.records.read(clusterNameFromContext(flags.cluster)));
-      if (!record) throw new SeatrialError("not-found", `there is no cluster ${flags.cluster} of this installation`, { hint: "seatrial get clusters lists those that there are" });
+      if (!record)
+        throw new SeatrialError("not-found", `there is no cluster ${flags.cluster} of this installation`, {
+          hint: "seatrial get clusters lists those that there are",
+        });
       const provider = await (await workspace.onHost(record.dockerHost)).provider(record.provider);
-      if (!provider.loadImages) throw new SeatrialError("usage", `cluster ${record.name} is ${record.provider}: it has no nodes that could run an image`);
+      if (!provider.loadImages)
+        throw new SeatrialError("usage", `cluster ${record.name} is ${record.provider}: it has no nodes that could run an image`);
       const loaded = await provider.loadImages(workspace.records.targetOf(record), images, signals.signal);
-      for (const { reference, node, wasCopied } of loaded) output.out(`${reference}: ${wasCopied ? "loaded into" : "is already in"} ${node}`);
+      for (const { reference, node, wasCopied } of loaded)
+        output.out(`${reference}: ${wasCopied ? "loaded into" : "is already in"} ${node}`);
     });
 }

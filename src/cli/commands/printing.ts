@@ -32,14 +32,23 @@ export function formatOf(flags: PrintFlags): Format | undefined {
 }
 
 /** Our documents are shown as ours, ctlptl's as ctlptl would; the command `ctlptl` shows all as ctlptl. */
-export function printResources(resources: readonly (Cluster | Registry)[], format: Format, context: CommandContext, options: { list?: boolean } = {}): void {
-  const objects = resources.map(withoutPasswords).map((resource) => (context.isCtlptl || isFromCtlptl(resource) ? toCtlptl(resource) : resource) as Printable);
+export function printResources(
+  resources: readonly (Cluster | Registry)[],
+  format: Format,
+  context: CommandContext,
+  options: { list?: boolean } = {},
+): void {
+  const objects = resources
+    .map(withoutPasswords)
+    .map((resource) => (context.isCtlptl || isFromCtlptl(resource) ? toCtlptl(resource) : resource) as Printable);
   context.output.write(printObjects(objects, format, options));
 }
 
 /** A password that is not a reference to the environment would end in a log. */
 function withoutPasswords(resource: Cluster | Registry): Cluster | Registry {
   if (resource.kind !== "Cluster" || !resource.spec.registryAuths) return resource;
-  const registryAuths = resource.spec.registryAuths.map((auth) => (auth.password && !/^\$\{?\w+\}?$/.test(auth.password) ? { ...auth, password: "(hidden)" } : auth));
+  const registryAuths = resource.spec.registryAuths.map((auth) =>
+    auth.password && !/^\$\{?\w+\}?$/.test(auth.password) ? { ...auth, password: "(hidden)" } : auth,
+  );
   return { ...resource, spec: { ...resource.spec, registryAuths } };
 }

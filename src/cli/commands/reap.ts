@@ -11,7 +11,12 @@ export function registerReap(program: Command, context: CommandContext): void {
     .option("--instance <id>", "reap what another installation left on this Docker host (its id is in the seatrial.dev/instance label)")
     .action(async (flags: { instance?: string }) => {
       const scansDocker = flags.instance !== undefined || (await hasDocker(context));
-      const reaped = await reap(context.workspace, { instance: flags.instance, scansDocker, now: new Date(), signal: context.signals.signal });
+      const reaped = await reap(context.workspace, {
+        instance: flags.instance,
+        scansDocker,
+        now: new Date(),
+        signal: context.signals.signal,
+      });
       for (const { what, reason, error } of reaped) {
         if (error) context.output.err(`${what}: not deleted (${reason}): ${error}`);
         else context.output.out(`${what}: deleted: ${reason}`);

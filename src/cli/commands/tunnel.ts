@@ -13,15 +13,19 @@ export function registerTunnel(program: Command, context: CommandContext): void 
       const { workspace, output, signals } = context;
       const { host, address } = await workspace.docker();
       if (host.isLocal) throw new SeatrialError("usage", `Docker at ${address} is this machine's: everything on it can be reached already`);
-      const records = (await workspace.records.all()).filter((record) => record.dockerHost === address && (names.length === 0 || names.includes(record.name)));
+      const records = (await workspace.records.all()).filter(
+        (record) => record.dockerHost === address && (names.length === 0 || names.includes(record.name)),
+      );
       const missing = names.filter((name) => !records.some((record) => record.name === name));
-      if (missing.length > 0) throw new SeatrialError("not-found", `there is no cluster ${missing.join(", ")} of this installation at ${address}`);
+      if (missing.length > 0)
+        throw new SeatrialError("not-found", `there is no cluster ${missing.join(", ")} of this installation at ${address}`);
       for (const record of records) {
         const provider = await workspace.provider(record.provider);
         await provider.reach?.(workspace.records.targetOf(record), workspace.records.kubeconfigOf(record.name), signals.signal);
         output.out(`cluster ${record.name}: export KUBECONFIG=${workspace.records.kubeconfigOf(record.name)}`);
       }
-      for (const { name, localPort } of await registriesReach(workspace, signals.signal)) output.out(`registry ${name}: localhost:${localPort}`);
+      for (const { name, localPort } of await registriesReach(workspace, signals.signal))
+        output.out(`registry ${name}: localhost:${localPort}`);
       output.out("ready; Ctrl-C ends it");
       await new Promise<void>((resolve) => signals.signal.addEventListener("abort", () => resolve(), { once: true }));
       if (signals.received !== "SIGINT") signals.signal.throwIfAborted();

@@ -59,18 +59,32 @@ function splitWords(words: string[], flags: WithFlags): { what: string | undefin
   const rest = hasProvider ? words.slice(1) : words;
   const [program, ...args] = rest;
   if (hasProvider && !providers.some((provider) => provider === what)) {
-    throw new SeatrialError("usage", what === undefined ? "what shall be booted is missing" : `${JSON.stringify(what)} is not a kind of cluster`, {
-      hint: `seatrial with ${providers.join("|")} -- COMMAND, or seatrial with -f FILE -- COMMAND`,
-    });
+    throw new SeatrialError(
+      "usage",
+      what === undefined ? "what shall be booted is missing" : `${JSON.stringify(what)} is not a kind of cluster`,
+      {
+        hint: `seatrial with ${providers.join("|")} -- COMMAND, or seatrial with -f FILE -- COMMAND`,
+      },
+    );
   }
-  if (program === undefined) throw new SeatrialError("usage", "the command is missing", { hint: `seatrial with ${what ?? "-f FILE"} -- COMMAND` });
+  if (program === undefined)
+    throw new SeatrialError("usage", "the command is missing", { hint: `seatrial with ${what ?? "-f FILE"} -- COMMAND` });
   return { what, command: [program, ...args] };
 }
 
-async function documentsFor(what: string | undefined, flags: WithFlags, context: CommandContext): Promise<{ cluster: Cluster; registry: Registry | undefined }> {
+async function documentsFor(
+  what: string | undefined,
+  flags: WithFlags,
+  context: CommandContext,
+): Promise<{ cluster: Cluster; registry: Registry | undefined }> {
   const version = flags.kubernetesVersion;
   if (what !== undefined) {
-    const text = JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: "throwaway" }, spec: { provider: what, ...(version ? { kubernetesVersion: version } : {}) } });
+    const text = JSON.stringify({
+      apiVersion: "seatrial.dev/v1alpha1",
+      kind: "Cluster",
+      metadata: { name: "throwaway" },
+      spec: { provider: what, ...(version ? { kubernetesVersion: version } : {}) },
+    });
     const [document] = loadDocuments(text, "command line");
     return { cluster: document!.resource as Cluster, registry: undefined };
   }
@@ -82,8 +96,14 @@ async function documentsFor(what: string | undefined, flags: WithFlags, context:
   const clusters = documents.filter((document) => document.kind === "Cluster");
   const registries = documents.filter((document) => document.kind === "Registry");
   if (clusters.length !== 1 || registries.length > 1) {
-    throw new SeatrialError("usage", `${file} declares ${clusters.length} clusters and ${registries.length} registries; seatrial with needs one cluster and at most one registry`);
+    throw new SeatrialError(
+      "usage",
+      `${file} declares ${clusters.length} clusters and ${registries.length} registries; seatrial with needs one cluster and at most one registry`,
+    );
   }
   const cluster = clusters[0]!.resource;
-  return { cluster: version ? { ...cluster, spec: { ...cluster.spec, kubernetesVersion: version } } : cluster, registry: registries[0]?.resource };
+  return {
+    cluster: version ? { ...cluster, spec: { ...cluster.spec, kubernetesVersion: version } } : cluster,
+    registry: registries[0]?.resource,
+  };
 }

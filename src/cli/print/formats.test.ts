@@ -9,7 +9,17 @@ const cluster: Printable & { spec: unknown } = {
   kind: "Cluster",
   apiVersion: "seatrial.dev/v1alpha1",
   metadata: { name: "x" },
-  spec: { nodes: 2, n: "yes", items: [{ a: 1, s: "true" }, { l: [], m: {} }], list: ["a"], text: "a\n b\n", port: "1" },
+  spec: {
+    nodes: 2,
+    n: "yes",
+    items: [
+      { a: 1, s: "true" },
+      { l: [], m: {} },
+    ],
+    list: ["a"],
+    text: "a\n b\n",
+    port: "1",
+  },
 };
 const print = (format: string, objects: Printable[] = [cluster]) => printObjects(objects, parseFormat(format, options));
 
@@ -71,7 +81,9 @@ test("json", () => {
 });
 
 test("name", () => {
-  expect(print("name", [cluster, { apiVersion: "ctlptl.dev/v1alpha1", kind: "Registry", name: "r" }])).toBe("cluster.seatrial.dev/x\nregistry.ctlptl.dev/r\n");
+  expect(print("name", [cluster, { apiVersion: "ctlptl.dev/v1alpha1", kind: "Registry", name: "r" }])).toBe(
+    "cluster.seatrial.dev/x\nregistry.ctlptl.dev/r\n",
+  );
   expect(nameOf({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "c" } })).toBe("configmap/c");
 });
 
@@ -79,7 +91,9 @@ test("several are one List, as kubectl's; ctlptl's are named after their items",
   expect(parse(print("json", []))).toEqual({ apiVersion: "v1", kind: "List", items: [], metadata: { resourceVersion: "" } });
   expect(print("jsonpath={.kind} {.items[*].metadata.name}", [cluster, cluster])).toBe("List x x");
   const theirs = { apiVersion: "ctlptl.dev/v1alpha1", kind: "Cluster", name: "kind-kind" };
-  expect(print("jsonpath={.apiVersion} {.kind} {.items[*].name}", [theirs, theirs])).toBe("ctlptl.dev/v1alpha1 ClusterList kind-kind kind-kind");
+  expect(print("jsonpath={.apiVersion} {.kind} {.items[*].name}", [theirs, theirs])).toBe(
+    "ctlptl.dev/v1alpha1 ClusterList kind-kind kind-kind",
+  );
   expect(printObjects([theirs], parseFormat("jsonpath={.kind}", options), { list: true })).toBe("ClusterList");
 });
 

@@ -5,9 +5,7 @@ import { goJson, sorted } from "./json.ts";
 import { type JsonPathOptions, parseJsonPath } from "./jsonpath.ts";
 import { kyaml } from "./kyaml.ts";
 
-export type Format =
-  | { type: "json" | "yaml" | "kyaml" | "name" }
-  | { type: "jsonpath"; print: (data: unknown) => string };
+export type Format = { type: "json" | "yaml" | "kyaml" | "name" } | { type: "jsonpath"; print: (data: unknown) => string };
 
 /** A resource as it is printed: ours, with metadata, or ctlptl's, whose fields are flat. */
 export interface Printable {
@@ -42,7 +40,10 @@ export function parseFormat(text: string, options: FormatOptions): Format {
     case "jsonpath":
     case "jsonpath-file":
     case "jsonpath-as-json": {
-      if (!template) throw new SeatrialError("usage", `-o ${type} needs a template`, { hint: `-o ${type}=${type === "jsonpath-file" ? "FILE" : "'{.metadata.name}'"}` });
+      if (!template)
+        throw new SeatrialError("usage", `-o ${type} needs a template`, {
+          hint: `-o ${type}=${type === "jsonpath-file" ? "FILE" : "'{.metadata.name}'"}`,
+        });
       const how: JsonPathOptions = { asJson: type === "jsonpath-as-json", allowMissing: options.allowMissingKeys ?? true };
       return { type: "jsonpath", print: parseJsonPath(type === "jsonpath-file" ? options.readFile(template) : template, how) };
     }

@@ -109,7 +109,29 @@ test("any field of any object is found by its path, dots escaped", () => {
 });
 
 test("any template is answered or refused, and never breaks", () => {
-  const part = fc.constantFrom("{", "}", ".a", "..", "[", "]", "[?(", ")]", "*", "0", ":", ",", "range", "end", '"', "'", "\\", " ", "@", "==", "-");
+  const part = fc.constantFrom(
+    "{",
+    "}",
+    ".a",
+    "..",
+    "[",
+    "]",
+    "[?(",
+    ")]",
+    "*",
+    "0",
+    ":",
+    ",",
+    "range",
+    "end",
+    '"',
+    "'",
+    "\\",
+    " ",
+    "@",
+    "==",
+    "-",
+  );
   fc.assert(
     fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
       try {

@@ -13,10 +13,7 @@ import { goJson } from "./json.ts";
 
 /** Turns the current values into the next. */
 type Step = (values: unknown[]) => unknown[];
-type Node =
-  | { type: "text"; text: string }
-  | { type: "print"; steps: Step[] }
-  | { type: "range"; steps: Step[]; body: Node[] };
+type Node = { type: "text"; text: string } | { type: "print"; steps: Step[] } | { type: "range"; steps: Step[]; body: Node[] };
 
 export interface JsonPathOptions {
   /** Prints the results of each action as a JSON list: `-o jsonpath-as-json`. */
@@ -135,14 +132,17 @@ class Parser {
   #key(escaped: string): Step {
     const key = escaped.replaceAll("\\", "");
     return (values) => {
-      const found = values.filter((value) => isObject(value) && Object.hasOwn(value, key)).map((value) => (value as Record<string, unknown>)[key]);
+      const found = values
+        .filter((value) => isObject(value) && Object.hasOwn(value, key))
+        .map((value) => (value as Record<string, unknown>)[key]);
       if (found.length === 0 && values.length > 0 && !this.#allowMissing) throw evaluationError(`${key} is not found`);
       return found;
     };
   }
 
   #quoted(quote: string): string {
-    const literal = this.#match(quote === '"' ? /"((?:[^"\\\n]|\\.)*)"/y : /'((?:[^'\\\n]|\\.)*)'/y) ?? this.#fail("unterminated quoted string");
+    const literal =
+      this.#match(quote === '"' ? /"((?:[^"\\\n]|\\.)*)"/y : /'((?:[^'\\\n]|\\.)*)'/y) ?? this.#fail("unterminated quoted string");
     return unescape(literal.slice(1, -1));
   }
 
@@ -170,7 +170,8 @@ class Parser {
 
   /** `[?(@.a == "x")]`, or `[?(@.a)]`: those that have it. */
   #filter(): Step {
-    const text = this.#match(/(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^)"'\n])*\)\]/y)?.slice(0, -2) ?? this.#fail("unterminated filter");
+    const text =
+      this.#match(/(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^)"'\n])*\)\]/y)?.slice(0, -2) ?? this.#fail("unterminated filter");
     const [, left, operator, right] = /^([^!<>=]+)([!<>=]+)(.+)$/.exec(text) ?? [];
     const side = (source: string) => new Parser(`${source}}`, this.#allowMissing).#chain("}").steps;
     if (left === undefined || operator === undefined || right === undefined) {

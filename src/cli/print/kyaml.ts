@@ -17,7 +17,9 @@ function rendered(value: unknown, depth: number): string {
 function map(object: object, depth: number): string {
   const entries = Object.entries(object).filter(([, item]) => item !== undefined);
   if (entries.length === 0) return "{}";
-  const lines = entries.map(([key, item]) => `${indent(depth + 1)}${isPlainKey(key) ? key : quoted(key, depth)}: ${rendered(item, depth + 1)},\n`);
+  const lines = entries.map(
+    ([key, item]) => `${indent(depth + 1)}${isPlainKey(key) ? key : quoted(key, depth)}: ${rendered(item, depth + 1)},\n`,
+  );
   return `{\n${lines.join("")}${indent(depth)}}`;
 }
 
@@ -37,7 +39,9 @@ function quoted(text: string, depth: number): string {
   const folded = text
     .split(/(?<=\n)/)
     // YAML drops leading spaces of a continued line unless they are escaped.
-    .map((line) => `${margin}${/^[^\S\n]/.test(line) ? "\\" : " "}${escaped(line.replace("\n", ""))}${line.endsWith("\n") ? "\\n" : ""}\\\n`);
+    .map(
+      (line) => `${margin}${/^[^\S\n]/.test(line) ? "\\" : " "}${escaped(line.replace("\n", ""))}${line.endsWith("\n") ? "\\n" : ""}\\\n`,
+    );
   return `"\\\n${folded.join("")}${margin}"`;
 }
 

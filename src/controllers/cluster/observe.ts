@@ -21,7 +21,9 @@ export async function listClusters(workspace: Workspace, signal?: AbortSignal): 
     workspace.records.all(),
     currentContext(userKubeconfigPath(workspace.environment)),
   ]);
-  const clusters = await Promise.all([...bare, ...kind].map(async (observed) => await describe(workspace, observed, records, current, signal)));
+  const clusters = await Promise.all(
+    [...bare, ...kind].map(async (observed) => await describe(workspace, observed, records, current, signal)),
+  );
   return clusters.sort((a, b) => a.metadata.name.localeCompare(b.metadata.name));
 }
 
@@ -37,15 +39,28 @@ async function listKind(workspace: Workspace, signal: AbortSignal | undefined): 
   }
 }
 
-async function describe(workspace: Workspace, observed: ObservedCluster, records: ClusterRecord[], current: string | undefined, signal: AbortSignal | undefined): Promise<Cluster> {
+async function describe(
+  workspace: Workspace,
+  observed: ObservedCluster,
+  records: ClusterRecord[],
+  current: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Cluster> {
   const record = records.find((each) => each.name === observed.name && isSame(observed, each));
   const resource: Cluster = record?.resource ??
-    observed.resource ?? { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: observed.name }, spec: { provider: observed.provider } };
+    observed.resource ?? {
+      apiVersion: "seatrial.dev/v1alpha1",
+      kind: "Cluster",
+      metadata: { name: observed.name },
+      spec: { provider: observed.provider },
+    };
   const kubeconfig = workspace.records.kubeconfigOf(observed.name);
   const context = contextNameOf({ ...resource, metadata: { ...resource.metadata, name: observed.name } });
   const provider = await workspace.provider(observed.provider);
   const isAsked = observed.state === "running" && record && existsSync(kubeconfig);
-  const asked = isAsked ? await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal) : {};
+  const asked = isAsked
+    ? await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal)
+    : {};
   const owner = record?.owner ?? (observed.ownership ? "another installation" : "not Seatrial");
   const status: ClusterStatus = {
     phase: phaseOf(observed, record, asked.error),
@@ -97,7 +112,10 @@ async function ask(kubeconfig: string, reach: () => Promise<void>, signal: Abort
     ]);
     const published = hosting?.data?.["localRegistryHosting.v1"];
     // Each node of kind sees all CPUs of its host.
-    const cpus = Math.max(0, ...nodes.map((node) => Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0));
+    const cpus = Math.max(
+      0,
+      ...nodes.map((node) => Number((node as KubeObject & { status?: { capacity?: { cpu?: string } } }).status?.capacity?.cpu) || 0),
+    );
     return {
       endpoint,
       ...(version ? { version: version.gitVersion } : {}),
@@ -108,6 +126,9 @@ async function ask(kubeconfig: string, reach: () => Promise<void>, signal: Abort
     signal?.throwIfAborted();
     // A timeout's own words are about an operation of ours.
     const isLate = error instanceof Error && error.name === "TimeoutError";
-    return { ...(endpoint ? { endpoint } : {}), error: isLate ? `the API server at ${endpoint} did not answer within ${askMs / 1000} s` : messageOf(error) };
+    return {
+      ...(endpoint ? { endpoint } : {}),
+      error: isLate ? `the API server at ${endpoint} did not answer within ${askMs / 1000} s` : messageOf(error),
+    };
   }
 }

@@ -39,17 +39,31 @@ export type ClusterChange = "created" | "recreated" | "adopted" | "started" | "c
 export async function applyCluster(workspace: Workspace, desired: Cluster, options: ApplyClusterOptions): Promise<ClusterChange> {
   const name = desired.metadata.name;
   using _lock = await workspace.records.lock(name, options.signal);
-  const [observed, record, instance] = await Promise.all([observeCluster(workspace, name, desired), workspace.records.read(name), workspace.instance()]);
+  const [observed, record, instance] = await Promise.all([
+    observeCluster(workspace, name, desired),
+    workspace.records.read(name),
+    workspace.instance(),
+  ]);
   if (options.mustCreate && (observed || record)) {
-    throw new SeatrialError("already-exists", `cluster ${name} is there already`, { hint: "seatrial apply changes what is there; seatrial delete removes it" });
+    throw new SeatrialError("already-exists", `cluster ${name} is there already`, {
+      hint: "seatrial apply changes what is there; seatrial delete removes it",
+    });
   }
   const plan = planCluster({ desired, observed, record, instance, mayRecreate: options.mayRecreate, mayAdopt: options.mayAdopt });
   const change = await carryOut(workspace, desired, plan, observed, record, options);
-  if (options.mergesKubeconfig) await mergeKubeconfig(workspace.records.kubeconfigOf(name), userKubeconfigPath(workspace.environment), options.signal);
+  if (options.mergesKubeconfig)
+    await mergeKubeconfig(workspace.records.kubeconfigOf(name), userKubeconfigPath(workspace.environment), options.signal);
   return change;
 }
 
-async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, observed: ObservedCluster | undefined, record: ClusterRecord | undefined, options: ApplyClusterOptions): Promise<ClusterChange> {
+async function carryOut(
+  workspace: Workspace,
+  desired: Cluster,
+  plan: Plan,
+  observed: ObservedCluster | undefined,
+  record: ClusterRecord | undefined,
+  options: ApplyClusterOptions,
+): Promise<ClusterChange> {
   const { output } = workspace;
   const name = desired.metadata.name;
   switch (plan.action) {
@@ -71,7 +85,8 @@ async function carryOut(workspace: Workspace, desired: Cluster, plan: Plan, obse
       await adoptCluster(workspace, desired, observed!, options);
       return "adopted";
     case "keep": {
-      const known = record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
+      const known =
+        record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
       const isConfigured = await keepCluster(workspace, desired, known, observed!, plan.mustStart, options, plan.differences.length > 0);
       return plan.mustStart ? "started" : isConfigured ? "configured" : "unchanged";
     }
@@ -123,12 +138,19 @@ async function checkCpus(workspace: Workspace, desired: Cluster): Promise<void> 
   if (wanted === 0 || desired.spec.provider !== "kind") return;
   const { NCPU } = await (await workspace.docker()).client.info();
   if (NCPU < wanted) {
-    throw new SeatrialError("refused", `cluster ${desired.metadata.name} asks for ${wanted} CPUs, and its Docker host has ${NCPU}`, { hint: "lower minCPUs, or give the host more" });
+    throw new SeatrialError("refused", `cluster ${desired.metadata.name} asks for ${wanted} CPUs, and its Docker host has ${NCPU}`, {
+      hint: "lower minCPUs, or give the host more",
+    });
   }
 }
 
 /** Takes over a cluster that another tool made, if it is as the document says: it is asked, not believed. */
-async function adoptCluster(workspace: Workspace, desired: Cluster, observed: ObservedCluster, options: ApplyClusterOptions): Promise<void> {
+async function adoptCluster(
+  workspace: Workspace,
+  desired: Cluster,
+  observed: ObservedCluster,
+  options: ApplyClusterOptions,
+): Promise<void> {
   const { name } = desired.metadata;
   const provider = await workspace.provider(observed.provider);
   const record: ClusterRecord = { ...recordFor(observed, desired, await workspace.instance()), adopted: true };
@@ -141,9 +163,13 @@ async function adoptCluster(workspace: Workspace, desired: Cluster, observed: Ob
     await expectAnswer(client, name, observed);
     const differences = diffCluster(await currentOf(client, desired, observed), desired).filter(({ change }) => change === "recreate");
     if (differences.length > 0) {
-      throw new SeatrialError("refused", [`cluster ${name} is not as asked for; it was not taken over`, ...formatDiff(differences)].join("\n"), {
-        hint: "let the document say what the cluster is; after apply --adopt it can be changed with --recreate",
-      });
+      throw new SeatrialError(
+        "refused",
+        [`cluster ${name} is not as asked for; it was not taken over`, ...formatDiff(differences)].join("\n"),
+        {
+          hint: "let the document say what the cluster is; after apply --adopt it can be changed with --recreate",
+        },
+      );
     }
   } catch (error) {
     await workspace.records.remove(name);
@@ -157,7 +183,8 @@ async function currentOf(client: KubeClient, desired: Cluster, observed: Observe
   const version = await client.get<{ gitVersion: string }>("/version");
   const stored = await client.get<{ data?: Record<string, string> }>("/api/v1/namespaces/kube-public/configmaps/ctlptl-cluster-spec");
   const text = stored?.data?.["cluster.v1alpha1"];
-  const fromCtlptl = text === undefined ? undefined : (loadDocuments(withApiVersion(text), "ctlptl-cluster-spec")[0]?.resource as Cluster | undefined);
+  const fromCtlptl =
+    text === undefined ? undefined : (loadDocuments(withApiVersion(text), "ctlptl-cluster-spec")[0]?.resource as Cluster | undefined);
   const spec = fromCtlptl?.spec ?? { ...desired.spec, nodes: observed.parts.length };
   return { ...desired, spec, status: version ? { kubernetesVersion: version.gitVersion } : {} };
 }
@@ -171,7 +198,15 @@ function withApiVersion(text: string): string {
  * A cluster that stays: its kubeconfig is there, its API answers, what can be changed in place is as asked for.
  * @returns whether something was changed in place.
  */
-async function keepCluster(workspace: Workspace, desired: Cluster, record: ClusterRecord, observed: ObservedCluster, mustStart: boolean, options: ApplyClusterOptions, hasChanged = false): Promise<boolean> {
+async function keepCluster(
+  workspace: Workspace,
+  desired: Cluster,
+  record: ClusterRecord,
+  observed: ObservedCluster,
+  mustStart: boolean,
+  options: ApplyClusterOptions,
+  hasChanged = false,
+): Promise<boolean> {
   const { records } = workspace;
   const provider = await workspace.provider(record.provider);
   const target = records.targetOf(record);
@@ -180,14 +215,16 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
   const isNew = known?.uid !== record.uid || known.phase !== "Ready" || hasChanged;
   if (mustStart) await provider.start(target, options.signal);
   if (isNew) await records.write({ ...record, phase: "Ready", resource: desired });
-  if (mustStart || !(await isUsableKubeconfig(kubeconfig, contextNameOf(record.resource)))) await provider.writeKubeconfig(target, kubeconfig, options.signal);
+  if (mustStart || !(await isUsableKubeconfig(kubeconfig, contextNameOf(record.resource))))
+    await provider.writeKubeconfig(target, kubeconfig, options.signal);
   await provider.reach?.(target, kubeconfig, options.signal);
   await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
   if (mustStart) await waitUntilReady(provider, target, provider.expectations(desired), client, { signal: options.signal });
   else await expectAnswer(client, record.name, observed);
   const registry = registryForNodes(desired, options);
   const isWired = !registry || (await isRegistryWired(workspace, client, registry, observed));
-  const isConfigured = provider.configure !== undefined && (isNew || !isWired) && (registry !== undefined || desired.spec.registryAuths !== undefined);
+  const isConfigured =
+    provider.configure !== undefined && (isNew || !isWired) && (registry !== undefined || desired.spec.registryAuths !== undefined);
   if (isConfigured) await provider.configure!(target, desired, registry, options.signal);
   // Published last: as long as it is not, the next apply wires again.
   if (registry && !isWired) await publishRegistry(client, registry.name, (await registry.ready).hostPort, options.signal);
@@ -195,7 +232,12 @@ async function keepCluster(workspace: Workspace, desired: Cluster, record: Clust
 }
 
 /** Whether the cluster knows its registry as it is now: one that was made anew has other networks, and maybe another port. */
-async function isRegistryWired(workspace: Workspace, client: KubeClient, { name, ready }: RegistryForNodes, observed: ObservedCluster): Promise<boolean> {
+async function isRegistryWired(
+  workspace: Workspace,
+  client: KubeClient,
+  { name, ready }: RegistryForNodes,
+  observed: ObservedCluster,
+): Promise<boolean> {
   await ready;
   // Asked now: another apply may have wired it while this one waited for the cluster's lock.
   const registry = await (await workspace.docker()).registries.find(name);
@@ -208,17 +250,26 @@ async function expectAnswer(client: KubeClient, name: string, observed: Observed
   try {
     await client.text("/readyz", AbortSignal.timeout(limits.apiRequestMs));
   } catch (error) {
-    throw new SeatrialError("unreachable", `cluster ${name} is ${observed.state}, and its API at ${client.config.server} does not answer; it was not touched`, {
-      hint: "look at its containers or processes (seatrial get cluster); apply --recreate makes a new one only if the document differs, seatrial delete cluster deletes it",
-      cause: error,
-      retryable: true,
-    });
+    throw new SeatrialError(
+      "unreachable",
+      `cluster ${name} is ${observed.state}, and its API at ${client.config.server} does not answer; it was not touched`,
+      {
+        hint: "look at its containers or processes (seatrial get cluster); apply --recreate makes a new one only if the document differs, seatrial delete cluster deletes it",
+        cause: error,
+        retryable: true,
+      },
+    );
   }
 }
 
 /** A record for a cluster that has none here: adopted, or its record was lost. */
 function recordFor(observed: ObservedCluster, resource: Cluster, instance: string): ClusterRecord {
-  const made = recordOf({ ...resource, spec: { ...resource.spec, provider: observed.provider } }, { instance, owner: "declared" }, observed.uid ?? observed.parts[0] ?? "", observed.createdAt);
+  const made = recordOf(
+    { ...resource, spec: { ...resource.spec, provider: observed.provider } },
+    { instance, owner: "declared" },
+    observed.uid ?? observed.parts[0] ?? "",
+    observed.createdAt,
+  );
   return { ...made, phase: "Ready" };
 }
 
@@ -230,13 +281,18 @@ export async function deleteCluster(workspace: Workspace, name: string, signal?:
   if (!record && !observed) return false;
   const instance = await workspace.instance();
   if (!record && observed && observed.ownership?.instance !== instance) {
-    throw new SeatrialError("refused", `cluster ${name} was made by ${observed.ownership ? "another installation of Seatrial" : "kind or another tool"}; it was not touched`, {
-      hint: `kind delete cluster --name ${name} deletes it; apply --adopt takes it over`,
-    });
+    throw new SeatrialError(
+      "refused",
+      `cluster ${name} was made by ${observed.ownership ? "another installation of Seatrial" : "kind or another tool"}; it was not touched`,
+      {
+        hint: `kind delete cluster --name ${name} deletes it; apply --adopt takes it over`,
+      },
+    );
   }
   const kubeconfig = workspace.records.kubeconfigOf(name);
   const known = record ?? recordFor(observed!, observed!.resource!, instance);
-  if (existsSync(kubeconfig)) await unmergeKubeconfig(contextNameOf(known.resource), kubeconfig, userKubeconfigPath(workspace.environment), signal);
+  if (existsSync(kubeconfig))
+    await unmergeKubeconfig(contextNameOf(known.resource), kubeconfig, userKubeconfigPath(workspace.environment), signal);
   await deleteParts(workspace, known, signal);
   return true;
 }
@@ -246,4 +302,3 @@ async function findAnywhere(workspace: Workspace, name: string, record: ClusterR
   const docker = await (await workspace.provider("kind")).list();
   return docker.find((cluster) => cluster.name === name);
 }
-

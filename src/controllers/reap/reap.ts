@@ -92,7 +92,12 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
     return reasonToReap(ownership, options.now);
   };
   const reaped: Reaped[] = [];
-  const each = async <T>(items: T[], labelsOf: (item: T) => Labels | null, what: (item: T) => string, remove: (item: T) => Promise<void>) => {
+  const each = async <T>(
+    items: T[],
+    labelsOf: (item: T) => Labels | null,
+    what: (item: T) => string,
+    remove: (item: T) => Promise<void>,
+  ) => {
     for (const item of items) {
       const why = reason(labelsOf(item));
       if (!why) continue;
@@ -105,8 +110,18 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
       }
     }
   };
-  await each(await client.containers([label], signal), ({ Labels }) => Labels, ({ Names, Id }) => `container ${Names[0]?.slice(1) ?? Id}`, async ({ Id }) => await client.removeContainer(Id, signal));
-  await each(await client.networks(label, signal), ({ Labels }) => Labels, ({ Name }) => `network ${Name}`, async ({ Id }) => await client.removeNetwork(Id, signal));
+  await each(
+    await client.containers([label], signal),
+    ({ Labels }) => Labels,
+    ({ Names, Id }) => `container ${Names[0]?.slice(1) ?? Id}`,
+    async ({ Id }) => await client.removeContainer(Id, signal),
+  );
+  await each(
+    await client.networks(label, signal),
+    ({ Labels }) => Labels,
+    ({ Name }) => `network ${Name}`,
+    async ({ Id }) => await client.removeNetwork(Id, signal),
+  );
   await each(
     await client.images({ label: [label] }, signal),
     ({ Labels }) => Labels,
@@ -115,4 +130,3 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
   );
   return reaped;
 }
-

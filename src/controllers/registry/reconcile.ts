@@ -9,7 +9,11 @@ import type { EnsureResult } from "../../registries/registries.ts";
 import type { Registry } from "../../resources/registry.ts";
 import type { Workspace } from "../workspace.ts";
 
-export async function applyRegistry(workspace: Workspace, desired: Registry, options: { mayAdopt: boolean; mustCreate: boolean; signal?: AbortSignal | undefined }): Promise<EnsureResult> {
+export async function applyRegistry(
+  workspace: Workspace,
+  desired: Registry,
+  options: { mayAdopt: boolean; mustCreate: boolean; signal?: AbortSignal | undefined },
+): Promise<EnsureResult> {
   const { registries } = await workspace.docker();
   using _lock = await lockRegistry(workspace, desired.metadata.name, options.signal);
   return await registries.ensure(desired, {
@@ -50,10 +54,13 @@ export async function registriesReach(workspace: Workspace, signal?: AbortSignal
     if (!port) continue;
     // A host that gives no way to its ports may still have a cluster that the registry is known to.
     const user = records.find(({ resource }) => resource.spec.registry === metadata.name);
-    const dial = user && (async () => await (await workspace.provider(user.provider)).dial!(workspace.records.targetOf(user), metadata.name, registryPort));
+    const dial =
+      user &&
+      (async () => await (await workspace.provider(user.provider)).dial!(workspace.records.targetOf(user), metadata.name, registryPort));
     const forward = await host.forward(port, { localPort: port, dial }).catch(async (error: unknown) => {
       if (error instanceof SeatrialError && error.code === "conflict") return await host.forward(port, { dial });
-      if (error instanceof SeatrialError && error.code === "unreachable") return workspace.output.err(`registry ${metadata.name} is not reachable from here: ${error.message}`);
+      if (error instanceof SeatrialError && error.code === "unreachable")
+        return workspace.output.err(`registry ${metadata.name} is not reachable from here: ${error.message}`);
       throw error;
     });
     if (!forward) continue;
