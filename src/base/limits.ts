@@ -15,8 +15,6 @@ export const limits = {
   dockerRequestMs: 30_000,
   /** Stopping a daemon that we started: kube-apiserver takes 4 s when etcd went first. */
   stopGraceMs: 10_000,
-  /** What the daemon makes for a docker command that was ended is there by then: creating a container takes 0.2 s. */
-  latecomerMs: 500,
   /** The tail of a failed command that is worth showing. */
   errorTailLines: 20,
   /** Output of a command that is kept in memory; the rest goes to its log. */

@@ -8,10 +8,9 @@ import { join } from "node:path";
 import { InvalidError, messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { together } from "../base/together.ts";
-import { pause, waitFor } from "../base/wait.ts";
+import { waitFor } from "../base/wait.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import { KubeClient, parseKubeconfig } from "../kube/client.ts";
-import { endMarked } from "../process/marked.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { BootThrottle } from "./boot-throttle.ts";
 import { collectCluster } from "./collect.ts";
@@ -123,9 +122,7 @@ async function cleanUpAfter(error: unknown, options: BootOptions, target: Target
   const wasAborted = options.signal?.aborted ?? false;
   if (!wasAborted) await collectCluster(provider, target, logs, client);
   try {
-    const wasAtWork = (await endMarked(target.uid)) > 0;
     await provider.delete(target);
-    if (wasAtWork) await deleteLatecomers(provider, target);
     await records.remove(target.name);
   } catch (second) {
     // The record stays: the next command, or `seatrial reap`, finds what could not be deleted.
@@ -137,15 +134,6 @@ async function cleanUpAfter(error: unknown, options: BootOptions, target: Target
   if (wasAborted || !(error instanceof SeatrialError)) return error;
   const kept = existsSync(logs) ? `\nits logs are in ${logs}` : "";
   return new SeatrialError(error.code, `${error.message}${kept}`, { hint: error.hint, cause: error, retryable: error.retryable });
-}
-
-/**
- * A program that was ended in the middle may have left the daemon a request that it still carries out: looked at again a
- * moment later.
- */
-export async function deleteLatecomers(provider: ClusterProvider, target: Target, signal?: AbortSignal): Promise<void> {
-  await pause(limits.latecomerMs);
-  await provider.delete(target, signal);
 }
 
 /** Reports the time since the last call, as the duration of the phase that has just ended. */

@@ -20,7 +20,6 @@ import { labels, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { stopDaemon } from "../process/daemon.ts";
 import { lifeOf } from "../process/identity.ts";
 import { processesMarked } from "../process/marked.ts";
-import { runMark } from "../process/marked.ts";
 import { CommandFailedError, run } from "../process/run.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
 import type { Programs } from "../programs/programs.ts";
@@ -149,7 +148,6 @@ export class KindProvider implements ClusterProvider {
         env: {
           ...variables,
           ...this.#options.host.environment,
-          [runMark]: request.uid,
           KUBECONFIG: undefined,
           KIND_CLUSTER_NAME: undefined,
           KIND_EXPERIMENTAL_PROVIDER: "docker",

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { stopDaemon } from "./daemon.ts";
 import { identityOf, type ProcessIdentity } from "./identity.ts";
 
-/** The variable in the environment of every program that is run for a cluster; its value is the cluster's uid. */
+/** The variable in the environment of the command that `with` runs in a cluster; its value is the cluster's uid. */
 export const runMark = "SEATRIAL_RUN_UID";
 
 export interface MarkedProcess {
@@ -58,9 +58,7 @@ function scanPs(marker: string): Found[] {
   });
 }
 
-/** Ends what was run for a cluster. @returns how many processes there were. */
-export async function endMarked(uid: string, signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
-  const found = processesMarked(runMark, uid);
-  await Promise.all(found.map(async ({ identity }) => await stopDaemon(identity, signal)));
-  return found.length;
+/** Ends the command that was run in a cluster, and what it left running. */
+export async function endMarked(uid: string, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  await Promise.all(processesMarked(runMark, uid).map(async ({ identity }) => await stopDaemon(identity, signal)));
 }

@@ -6,7 +6,6 @@
  * made, is never touched.
  */
 import { messageOf, systemCodeOf } from "../../base/errors.ts";
-import { deleteLatecomers } from "../../clusters/boot.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
 import type { Labels } from "../../docker/objects.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
@@ -67,14 +66,13 @@ export async function deleteParts(workspace: Workspace, record: ClusterRecord, s
     // A full disk must not keep anybody from deleting: the record stays as it was until all is gone.
     if (systemCodeOf(error) !== "ENOSPC") throw error;
   });
-  const wasAtWork = (await endMarked(record.uid)) > 0;
+  await endMarked(record.uid);
   const there = await workspace.onHost(record.dockerHost);
   const provider = await there.provider(record.provider);
   await Promise.all([
     record.registry ? (await there.docker()).registries.delete(record.registry, signal) : undefined,
     provider.delete(workspace.records.targetOf(record), signal),
   ]);
-  if (wasAtWork) await deleteLatecomers(provider, workspace.records.targetOf(record), signal);
   await workspace.records.remove(record.name);
   if (record.owner !== "declared") await workspace.records.removeLock(record.name);
 }
