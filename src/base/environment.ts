@@ -2,7 +2,7 @@
  * What the process was given: its environment variables, folders and identity of the machine, read once in `main.ts`
  * and handed down. No other module reads `process.env`.
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 export interface Environment {
   /** The environment variables, as they were at the start. */
@@ -31,8 +31,9 @@ export function environmentFrom(given: {
     variables,
     homeDir,
     cwd,
-    dataDir: set("SEATRIAL_HOME") ?? join(set("XDG_DATA_HOME") ?? join(homeDir, ".local", "share"), "seatrial"),
-    cacheDir: set("SEATRIAL_CACHE") ?? join(set("XDG_CACHE_HOME") ?? join(homeDir, ".cache"), "seatrial"),
-    runtimeDir: set("XDG_RUNTIME_DIR") ? join(set("XDG_RUNTIME_DIR")!, "seatrial") : join(tempDir, `seatrial-${uid}`),
+    // Absolute: what runs in another folder is told these paths.
+    dataDir: resolve(cwd, set("SEATRIAL_HOME") ?? join(set("XDG_DATA_HOME") ?? join(homeDir, ".local", "share"), "seatrial")),
+    cacheDir: resolve(cwd, set("SEATRIAL_CACHE") ?? join(set("XDG_CACHE_HOME") ?? join(homeDir, ".cache"), "seatrial")),
+    runtimeDir: resolve(cwd, set("XDG_RUNTIME_DIR") ? join(set("XDG_RUNTIME_DIR")!, "seatrial") : join(tempDir, `seatrial-${uid}`)),
   };
 }

@@ -7,6 +7,9 @@ enableCompileCache();
 const { environmentFrom } = await import("../base/environment.ts");
 const { runCli } = await import("./cli.ts");
 
+// Whoever reads may be gone, as behind `| head`; the work, and above all the clean-up, goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 process.exitCode = await runCli({
   argv: process.argv.slice(2),
   calledAs: process.env["SEATRIAL_ARGV0"] ?? "seatrial",

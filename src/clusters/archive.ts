@@ -2,7 +2,7 @@
 import { createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
-import { finished, pipeline } from "node:stream/promises";
+import { pipeline } from "node:stream/promises";
 import type { Readable } from "node:stream";
 import { extract } from "tar-stream";
 import { limits } from "../base/limits.ts";
@@ -25,17 +25,20 @@ export async function extractTar(archive: Readable, directory: string): Promise<
         continue;
       }
       await mkdir(dirname(target), { recursive: true });
-      const file = createWriteStream(target, { mode: 0o644 });
-      let left = limits.collectLogBytes * 10;
-      for await (const chunk of entry) {
-        const part = (chunk as Buffer).subarray(0, left);
-        left -= part.length;
-        if (part.length > 0) file.write(part);
-      }
-      file.end();
-      await finished(file);
+      await pipeline(entry as AsyncIterable<Buffer>, cut(limits.collectLogBytes * 10), createWriteStream(target, { mode: 0o644 }));
     }
   } finally {
     await feeding;
   }
+}
+
+/** Passes the first bytes on and reads the rest away: the archive goes on after the entry. */
+function cut(bytes: number) {
+  return async function* (chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    let left = bytes;
+    for await (const chunk of chunks) {
+      if (left > 0) yield chunk.subarray(0, left);
+      left -= chunk.length;
+    }
+  };
 }

@@ -24,7 +24,7 @@ import { CommandFailedError, run } from "../process/run.ts";
 import type { DockerHost } from "../hosts/docker-host.ts";
 import type { Programs } from "../programs/programs.ts";
 import { defaultKubernetesVersion } from "../programs/versions.ts";
-import type { Cluster } from "../resources/cluster.ts";
+import { type Cluster, clusterSchema } from "../resources/cluster.ts";
 import { extractTar } from "./archive.ts";
 import { kindConfigOf } from "./kind-config.ts";
 import { renameKubeconfig, writeFileWhole } from "./kubeconfig.ts";
@@ -250,7 +250,7 @@ export class KindProvider implements ClusterProvider {
         name,
         uid: found?.[labels.uid],
         ownership: ownershipIn(found),
-        resource: found?.[labels.resource] ? (JSON.parse(found[labels.resource]!) as Cluster) : undefined,
+        resource: recordedResource(found?.[labels.resource]),
         state: states.size > 1 ? "partial" : states.has("running") ? "running" : states.has("paused") ? "paused" : "stopped",
         createdAt: new Date(Math.min(...nodes.map(({ Created }) => Created)) * 1000),
         network: Object.keys(nodes[0]?.NetworkSettings?.Networks ?? {})[0],
@@ -391,6 +391,16 @@ async function endKind(uid: string): Promise<void> {
 
 export function networkName(name: string, uid: string): string {
   return `seatrial-${name}-${uid.slice(0, 8)}`;
+}
+
+/** The cluster as it was applied. Anybody may have written a label: what cannot be read counts as none. */
+function recordedResource(label: string | undefined): Cluster | undefined {
+  try {
+    const parsed = clusterSchema.safeParse(JSON.parse(label ?? ""));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Labels can be read by everybody who may use Docker. */

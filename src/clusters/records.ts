@@ -67,15 +67,40 @@ export class ClusterRecords {
     } catch (error) {
       if (systemCodeOf(error) === "ENOENT") return undefined;
       throw new SeatrialError("invalid", `the record of cluster ${name} in ${this.directoryOf(name)} cannot be read: ${messageOf(error)}`, {
+        hint: `remove that folder; seatrial reap then deletes what its labels tell to be left, and docker what was declared`,
         cause: error,
       });
     }
   }
 
+  /** Every record that can be read. */
   async all(): Promise<ClusterRecord[]> {
-    const names = await readdir(this.#directory, { withFileTypes: true }).catch(() => []);
-    const records = await Promise.all(names.filter((entry) => entry.isDirectory()).map(({ name }) => this.read(name)));
+    const records = await Promise.all((await this.#names()).map(async (name) => await this.read(name).catch(() => undefined)));
     return records.filter((record) => record !== undefined);
+  }
+
+  /** Names whose record is there and cannot be read: nothing may be concluded about their clusters. */
+  async unreadable(): Promise<string[]> {
+    const checked = await Promise.all(
+      (await this.#names()).map(async (name) =>
+        (await this.read(name).then(
+          () => true,
+          () => false,
+        ))
+          ? []
+          : [name],
+      ),
+    );
+    return checked.flat();
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return (await readdir(this.#directory, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") return []; // No cluster was ever made.
+      throw new SeatrialError("invalid", `the records in ${this.#directory} cannot be read: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   async write(record: ClusterRecord): Promise<void> {

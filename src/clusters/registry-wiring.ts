@@ -35,7 +35,7 @@ export async function wireRegistry(docker: DockerClient, nodes: () => Promise<Co
   const script = files
     .map(
       ({ host, text }) =>
-        `mkdir -p '${certsDirectory}/${host}' && printf %s '${text.replaceAll("'", `'\\''`)}' > '${certsDirectory}/${host}/hosts.toml'`,
+        `mkdir -p ${quoted(`${certsDirectory}/${host}`)} && printf %s ${quoted(text)} > ${quoted(`${certsDirectory}/${host}/hosts.toml`)}`,
     )
     .join(" && ");
   const running = await waitFor(
@@ -59,6 +59,11 @@ export async function wireRegistry(docker: DockerClient, nodes: () => Promise<Co
         );
     }),
   );
+}
+
+/** One word of a shell, whatever it holds. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** One `hosts.toml` for each name that an image may have (containerd's registry host namespaces). */

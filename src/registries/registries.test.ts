@@ -95,6 +95,8 @@ class Daemon {
   readonly calls: string[] = [];
   readonly containers = new Map<string, ContainerDetails>();
   readonly volumes = new Set<string>();
+  /** The installation that the volumes are labelled with. */
+  volumesOf = "me";
   readonly bodies: Body[] = [];
   taken: string[] = [];
   #next = 1;
@@ -103,7 +105,10 @@ class Daemon {
     containers: async () => await Promise.resolve([...this.containers.values()]),
     image: async () => await Promise.resolve({}),
     images: async () => await Promise.resolve([]),
-    volumes: async () => await Promise.resolve([...this.volumes].map((Name) => ({ Name }))),
+    volumes: async () =>
+      await Promise.resolve(
+        [...this.volumes].map((Name) => ({ Name, Labels: { [labels.instance]: this.volumesOf, [labels.owner]: "declared" } })),
+      ),
     removeVolume: async (name: string) => await Promise.resolve(void (this.calls.push(`remove volume ${name}`), this.volumes.delete(name))),
     createContainer: async (name: string, body: Body) => {
       const Id = `id${this.#next++}`;
@@ -264,6 +269,25 @@ describe("ensure", () => {
     });
   });
 
+  describe("one of another installation", () => {
+    test("is not made anew unless it may be taken over", async () => {
+      await registries.ensure(registry(), { ...options, ownership: { instance: "they", owner: "declared" } });
+      await expect(registries.ensure(registry({ env: ["A=1"] }), options)).rejects.toMatchObject({ code: "refused" });
+      expect(only().Config.Labels).toMatchObject({ [labels.instance]: "they" });
+    });
+
+    test("its contents are neither used nor deleted", async () => {
+      daemon.volumes.add("seatrial-registry-reg");
+      daemon.volumesOf = "they";
+      await expect(registries.ensure(registry(), options)).rejects.toMatchObject({
+        code: "refused",
+        hint: expect.stringContaining("docker volume rm"),
+      });
+      expect(await registries.delete("reg", "me")).toBe(false);
+      expect([...daemon.volumes]).toEqual(["seatrial-registry-reg"]);
+    });
+  });
+
   test("one that stopped is started", async () => {
     await registries.ensure(registry(), options);
     await daemon.client.stopContainer("reg");
@@ -272,12 +296,12 @@ describe("ensure", () => {
 
   test("delete takes the contents too, also when the container is gone already", async () => {
     await registries.ensure(registry(), options);
-    expect(await registries.delete("reg")).toBe(true);
+    expect(await registries.delete("reg", "me")).toBe(true);
     expect([daemon.containers.size, daemon.volumes.size]).toEqual([0, 0]);
-    expect(await registries.delete("reg")).toBe(false);
+    expect(await registries.delete("reg", "me")).toBe(false);
     daemon.volumes.add("seatrial-registry-reg");
     daemon.volumes.add("seatrial-registry-other");
-    expect(await registries.delete("reg")).toBe(true);
+    expect(await registries.delete("reg", "me")).toBe(true);
     expect([...daemon.volumes]).toEqual(["seatrial-registry-other"]);
   });
 });

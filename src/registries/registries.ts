@@ -11,7 +11,7 @@ import { pause, waitFor } from "../base/wait.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
 import type { ContainerDetails, Labels } from "../docker/objects.ts";
 import { labels, type Ownership, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
-import { type Registry, registryDefaults } from "../resources/registry.ts";
+import { type Registry, registryDefaults, registrySchema } from "../resources/registry.ts";
 
 /** ctlptl's label on registries: it and its users' scripts find ours by it. */
 const ctlptlRole = { name: "dev.tilt.ctlptl.role", value: "registry" } as const;
@@ -71,7 +71,7 @@ export class Registries {
   /** Makes the registry, starts it, or leaves it alone. Under the lock of its name. */
   async ensure(desired: Registry, options: EnsureOptions): Promise<EnsureResult> {
     const name = desired.metadata.name;
-    await this.#finishReplacing(name, options.signal);
+    await this.#finishReplacing(name, options.ownership.instance, options.signal);
     const existing = await this.#findWhole(name, options);
     if (!existing) {
       await this.#refuseForeign(name, options.signal);
@@ -84,11 +84,14 @@ export class Registries {
     }
     const reasons = reasonsToRecreate(existing, desired);
     if (reasons.length > 0) {
-      const owner = ownershipIn(existing.Config.Labels);
-      if (!owner && !options.mayAdopt) {
-        throw new SeatrialError("refused", `registry ${name} was not made by Seatrial and is not as asked for: ${reasons.join("; ")}`, {
-          hint: "apply --adopt makes it anew as asked for, with its contents; or change the document",
-        });
+      if (!isOf(existing.Config.Labels, options.ownership.instance) && !options.mayAdopt) {
+        throw new SeatrialError(
+          "refused",
+          `registry ${name} was not made by this installation and is not as asked for: ${reasons.join("; ")}`,
+          {
+            hint: "apply --adopt makes it anew as asked for, with its contents; or change the document",
+          },
+        );
       }
       for (const reason of reasons) options.onProgress(`registry ${name} is made anew, with its contents: ${reason}`);
       return { ...(await this.#replace(desired, existing, options)), change: "recreated", reasons };
@@ -100,20 +103,21 @@ export class Registries {
 
   /**
    * Removes a registry with its contents, also contents whose container is gone already: a delete that was killed goes on.
+   * Contents that another installation left stay.
    * @returns false when there was nothing to remove.
    */
-  async delete(name: string, signal?: AbortSignal): Promise<boolean> {
+  async delete(name: string, instance: string, signal?: AbortSignal): Promise<boolean> {
     const existing = await this.#find(name, signal);
     if (existing) await this.#docker.removeContainer(existing.Id, signal);
-    const volumes = await this.#contents(name, signal);
+    const volumes = (await this.#contents(name, signal)).filter(({ Labels }) => isOf(Labels, instance)).map(({ Name }) => Name);
     for (const volume of volumes) await this.#docker.removeVolume(volume, signal);
     return existing !== undefined || volumes.length > 0;
   }
 
   /** The volume of a durable registry, if there is one: it is older than the container, and outlives it. */
-  async #contents(name: string, signal: AbortSignal | undefined): Promise<string[]> {
-    const ours = await this.#docker.volumes(`${labels.registry}=${name}`, signal);
-    return ours.map(({ Name }) => Name).filter((volume) => volume === volumeName(name));
+  async #contents(name: string, signal: AbortSignal | undefined): Promise<{ Name: string; Labels: Labels | null }[]> {
+    const all = await this.#docker.volumes(`${labels.registry}=${name}`, signal);
+    return all.filter(({ Name }) => Name === volumeName(name));
   }
 
   async #find(name: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -129,7 +133,12 @@ export class Registries {
    */
   async #findWhole(name: string, options: EnsureOptions): Promise<ContainerDetails | undefined> {
     const found = await this.#find(name, options.signal);
-    const isHalfMade = found && options.isDurable && ownershipIn(found.Config.Labels)?.owner === "declared" && !isPinned(found);
+    const isHalfMade =
+      found &&
+      options.isDurable &&
+      isOf(found.Config.Labels, options.ownership.instance) &&
+      ownershipIn(found.Config.Labels)?.owner === "declared" &&
+      !isPinned(found);
     if (!isHalfMade) return found;
     await this.#docker.removeContainer(found.Id, options.signal, { keepVolumes: true });
     return undefined;
@@ -151,7 +160,17 @@ export class Registries {
   /** Makes a registry where there was none. When that fails nothing of it is left, but for contents that were there before. */
   async #create(desired: Registry, options: EnsureOptions): Promise<{ containerId: string; hostPort: number }> {
     const name = desired.metadata.name;
-    const hadContents = options.isDurable && (await this.#contents(name, options.signal)).length > 0;
+    const contents = options.isDurable ? await this.#contents(name, options.signal) : [];
+    if (contents.some(({ Labels }) => !isOf(Labels, options.ownership.instance))) {
+      throw new SeatrialError(
+        "refused",
+        `registry ${name} was not made: volume ${volumeName(name)} has what another installation's registry of that name held`,
+        {
+          hint: `choose another name, or remove that volume: docker volume rm ${volumeName(name)}`,
+        },
+      );
+    }
+    const hadContents = contents.length > 0;
     try {
       return await this.#createPinned(desired, options);
     } catch (error) {
@@ -200,24 +219,26 @@ export class Registries {
       containerBody(desired, image, previous, port, options),
       signal,
     );
+    let hostPort: number;
     try {
       if (previous.State.Running) await this.#docker.stopContainer(previous.Id, signal);
-      const hostPort = await this.#start(name, containerId, signal);
+      hostPort = await this.#start(name, containerId, signal);
       await this.#rejoin(containerId, name, previous, signal);
-      await this.#docker.removeContainer(previous.Id, signal, { keepVolumes: true });
-      await this.#docker.renameContainer(containerId, name, signal);
-      return { containerId, hostPort };
     } catch (error) {
       await this.#docker.removeContainer(containerId, undefined, { keepVolumes: true }).catch(() => {}); // The first error says more.
       if (previous.State.Running) await this.#docker.startContainer(previous.Id).catch(() => {});
       throw error;
     }
+    // From here on the new one is the registry, whatever comes: the next command finishes what is not finished here.
+    await this.#docker.removeContainer(previous.Id, undefined, { keepVolumes: true });
+    await this.#docker.renameContainer(containerId, name);
+    return { containerId, hostPort };
   }
 
   /** A command that was killed while it made a registry anew left two containers, or the new one under its first name. */
-  async #finishReplacing(name: string, signal: AbortSignal | undefined): Promise<void> {
+  async #finishReplacing(name: string, instance: string, signal: AbortSignal | undefined): Promise<void> {
     const successor = await this.#docker.container(successorName(name), signal);
-    if (!successor || successor.Config.Labels?.[labels.registry] !== name) return;
+    if (!successor || successor.Config.Labels?.[labels.registry] !== name || !isOf(successor.Config.Labels, instance)) return;
     if (await this.#docker.container(name, signal)) await this.#docker.removeContainer(successor.Id, signal, { keepVolumes: true });
     else await this.#docker.renameContainer(successor.Id, name, signal);
   }
@@ -341,16 +362,16 @@ function containerBody(
 
 /** The variables that the user once asked for: the label has their names, the container their values. */
 function customEnv(previous: ContainerDetails | undefined): string[] {
-  const recorded = previous?.Config.Labels?.[labels.resource];
+  const recorded = recordedResource(previous?.Config.Labels);
   if (!previous || !recorded) return [];
-  const names = ((JSON.parse(recorded) as Registry).spec.env ?? []).map((entry) => entry.slice(0, entry.indexOf("=")));
+  const names = (recorded.spec.env ?? []).map((entry) => entry.slice(0, entry.indexOf("=")));
   return (previous.Config.Env ?? []).filter((entry) => names.includes(entry.slice(0, entry.indexOf("="))));
 }
 
 function observed(details: ContainerDetails): Registry {
   const found = details.Config.Labels ?? {};
   const ownership = ownershipIn(found);
-  const recorded = found[labels.resource] ? (JSON.parse(found[labels.resource]!) as Registry) : undefined;
+  const recorded = recordedResource(found);
   const name = details.Name.replace(/^\//, "");
   const bridge = details.NetworkSettings.Networks["bridge"]?.IPAddress;
   const port = hostPortOf(details);
@@ -427,4 +448,18 @@ export async function waitForRegistry(port: number, signal?: AbortSignal, timeou
     },
     { timeoutMs, pollMs: 50, signal },
   );
+}
+
+function isOf(found: Labels | null | undefined, instance: string): boolean {
+  return ownershipIn(found)?.instance === instance;
+}
+
+/** The registry as it was applied. Anybody may have written a label: what cannot be read counts as none. */
+function recordedResource(found: Labels | null | undefined): Registry | undefined {
+  try {
+    const parsed = registrySchema.safeParse(JSON.parse(found?.[labels.resource] ?? ""));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
 }

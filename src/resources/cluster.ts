@@ -13,9 +13,20 @@ import { kindConfigSchema } from "./kind-config.ts";
 import { apiVersion, metadataSchema, subnet, timestamp } from "./metadata.ts";
 
 const registryAuth = z.strictObject({
-  host: z.string().min(1, "must not be empty").describe("Registry as images name it. Example: `docker.io`."),
+  // It becomes the name of a folder in the nodes.
+  host: z
+    .string()
+    .regex(
+      /^(_default|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?)$/,
+      "must be a host as in docker.io or localhost:5000, or _default",
+    )
+    .describe("Registry as images name it, or `_default` for all others. Example: `docker.io`."),
   endpoint: z
-    .url({ protocol: /^https?$/, error: "must be a URL that begins with http:// or https://" })
+    .url({ protocol: /^https?$/, error: "must be a URL that begins with http:// or https://", abort: true })
+    .regex(
+      /^https?:\/\/[^/@"\\\s]*(\/[^"\\\s]*)?$/,
+      "must not hold a user, a password, quotes or spaces: username and password are fields of their own",
+    )
     .describe("Where it is really pulled from. Example: `https://registry-1.docker.io`."),
   username: z
     .string()
@@ -176,9 +187,9 @@ export function checkCluster(cluster: Cluster): Finding[] {
     if (spec.registryAuths?.length) report(`cannot be used: ${noNodes}, so nothing would pull images`, "spec", "registryAuths");
   }
 
-  const ours = ["--name", "--config", "--kubeconfig"];
+  const ours = ["--name", "-n", "--config", "--kubeconfig"];
   for (const [i, argument] of (spec.kind?.extraCreateArguments ?? []).entries()) {
-    const flag = argument.split("=")[0]!;
+    const flag = /^-n./.test(argument) ? "-n" : argument.split("=")[0]!;
     if (ours.includes(flag)) report(`${flag} is set by Seatrial`, "spec", "kind", "extraCreateArguments", i);
   }
 

@@ -80,9 +80,10 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
   };
   let code = ownFailureCode;
   let failure: { error: unknown } | undefined;
-  await reportReaped(workspace, options.cluster.spec.provider === "kind");
+  await reportReaped(workspace, { scansDocker: options.cluster.spec.provider === "kind", signal: options.signals.signal });
   const run = await ThrowawayRun.prepare(workspace, options);
   try {
+    await run.makeFolders();
     output.err(`seatrial: booting ${run.description}`);
     await time("Up", async () => await run.boot());
     output.err(`seatrial: ready after ${seconds(performance.now() - started)}; running ${options.command.join(" ")}`);
@@ -94,7 +95,9 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
     }).catch((error: unknown) => {
       if (!hasEnded) throw error;
     });
-    if (code !== 0) await run.keepEvidence();
+    // The command's own code is the result: what cannot be kept is told, and changes nothing.
+    if (code !== 0)
+      await run.keepEvidence().catch((error: unknown) => output.err(`seatrial: not all evidence was kept: ${messageOf(error)}`));
   } catch (error) {
     const { received } = options.signals;
     if (received) code = 128 + constants.signals[received];
@@ -111,14 +114,17 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
     if (code === 0) code = ownFailureCode;
   }
   output.err(`seatrial: ${times.map(([name, ms]) => `${name.toLowerCase()} ${seconds(ms)}`).join(", ")}`);
-  if (options.junit) await writeJunit(options.junit, cases);
+  if (options.junit)
+    await writeJunit(options.junit, cases).catch((error: unknown) =>
+      output.err(`seatrial: ${options.junit} was not written: ${messageOf(error)}`),
+    );
   if (failure) throw failure.error;
   return code;
 }
 
 /** Deletes what killed commands left; a leftover that cannot be deleted now must not keep this command from its work. */
-export async function reportReaped(workspace: Workspace, scansDocker = false): Promise<void> {
-  for (const { what, reason, error } of await reap(workspace, { scansDocker, now: new Date() })) {
+export async function reportReaped(workspace: Workspace, options: { scansDocker?: boolean; signal?: AbortSignal } = {}): Promise<void> {
+  for (const { what, reason, error } of await reap(workspace, { scansDocker: false, now: new Date(), ...options })) {
     workspace.output.err(
       error ? `seatrial: ${what} should be deleted (${reason}) and was not: ${error}` : `seatrial: deleted ${what}: ${reason}`,
     );
@@ -170,6 +176,16 @@ class ThrowawayRun {
 
   get isUp(): boolean {
     return this.#isUp;
+  }
+
+  /** Asked for before anything is booted: a folder that cannot be made would be found out minutes later. */
+  async makeFolders(): Promise<void> {
+    const { junit } = this.#options;
+    for (const [what, folder] of [["ARTIFACTS", this.#artifacts], ...(junit ? [["--junit", dirname(junit)]] : [])] as [string, string][]) {
+      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+        throw new SeatrialError("usage", `${what}: folder ${folder} cannot be made: ${messageOf(error)}`, { cause: error });
+      });
+    }
   }
 
   async boot(): Promise<void> {
@@ -246,7 +262,6 @@ class ThrowawayRun {
   /** Runs the command to its end and gives its exit code; what it left running is ended too. */
   async command(): Promise<number> {
     const [program, ...args] = this.#options.command;
-    await mkdir(this.#artifacts, { recursive: true });
     const child = spawn(program, args, {
       cwd: this.#workspace.environment.cwd,
       env: {
@@ -304,10 +319,10 @@ class ThrowawayRun {
 
   /** Deletes everything; not cut short by the signal that may have ended the run. */
   async delete(): Promise<void> {
-    if (!this.#hasParts) return;
     const record = await this.#workspace.records.read(this.#name);
     if (record) await deleteRecorded(this.#workspace, record);
-    else if (this.#provider.capabilities.hasNodes) await (await this.#workspace.docker()).registries.delete(registryNameOf(this.#name));
+    else if (this.#hasParts && this.#provider.capabilities.hasNodes)
+      await (await this.#workspace.docker()).registries.delete(registryNameOf(this.#name), this.#ownership.instance);
     await removeIfEmpty(this.#artifacts);
     if (!this.#workspace.environment.variables["ARTIFACTS"]) await removeIfEmpty(dirname(this.#artifacts));
   }

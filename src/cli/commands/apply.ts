@@ -35,7 +35,7 @@ export function registerApply(program: Command, context: CommandContext): void {
   addPrintOptions(command).action(async (flags: ApplyFlags) => {
     const format = formatOf(flags);
     const documents = await readDocuments(flags.filename ?? [], context);
-    await reportReaped(context.workspace);
+    await reportReaped(context.workspace, { signal: context.signals.signal });
     await applyAll(documents, flags, format, context);
   });
 }
@@ -201,6 +201,6 @@ export function registerCreate(program: Command, context: CommandContext): void 
 
 async function createOne(document: Document, flags: PrintFlags & { mergeKubeconfig: boolean }, context: CommandContext): Promise<void> {
   const format = formatOf(flags);
-  await reportReaped(context.workspace);
+  await reportReaped(context.workspace, { signal: context.signals.signal });
   await applyAll([document], { ...flags, mustCreate: true }, format, context);
 }

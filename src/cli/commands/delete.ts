@@ -91,6 +91,13 @@ async function registriesOf(doomed: readonly Doomed[], context: CommandContext):
     doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)),
   );
   const names = new Set(records.map((record) => record?.resource.spec.registry).filter((name) => name !== undefined));
+  const others = (await context.workspace.records.all()).filter(
+    ({ name }) => !doomed.some((one) => one.kind === "cluster" && one.name === name),
+  );
+  for (const { name, resource } of others) {
+    if (!names.delete(resource.spec.registry ?? "")) continue;
+    context.output.err(`registry ${resource.spec.registry} stays: cluster ${name} uses it too`);
+  }
   return [...names]
     .filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name))
     .map((name) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl) }));
@@ -102,7 +109,10 @@ function groupOf(isCtlptl: boolean): string {
 
 async function deleteOne({ kind, name, shown, group }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
   const { workspace, output } = context;
-  const isDeleted = kind === "cluster" ? await deleteCluster(workspace, name) : await deleteRegistry(workspace, name);
+  const isDeleted =
+    kind === "cluster"
+      ? await deleteCluster(workspace, name, context.signals.signal)
+      : await deleteRegistry(workspace, name, context.isCtlptl, context.signals.signal);
   if (isDeleted) output.out(`${kind}.${group}/${shown} deleted`);
   else if (!flags.ignoreNotFound)
     throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });

@@ -1,6 +1,7 @@
 /** Reading what `-f` names: files, `-` for stdin, http(s) URLs; all their documents, with all their problems at once. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { addAbortSignal } from "node:stream";
 import { text as readAll } from "node:stream/consumers";
 import { InvalidError, messageOf, type Problem, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
@@ -28,7 +29,7 @@ export async function readDocuments(names: readonly string[], context: CommandCo
 
 async function readText(name: string, context: CommandContext): Promise<string> {
   try {
-    if (name === "-") return await readAll(process.stdin);
+    if (name === "-") return await readAll(addAbortSignal(context.signals.signal, process.stdin));
     if (/^https?:\/\//.test(name)) {
       const answer = await fetch(name, { signal: AbortSignal.any([context.signals.signal, AbortSignal.timeout(limits.dockerRequestMs)]) });
       if (!answer.ok) throw new Error(`the server answered ${answer.status} ${answer.statusText}`);

@@ -106,8 +106,8 @@ const rows: Row[] = [
   },
   {
     name: "made by kind, and a record of another cluster of that name",
-    given: { observed: byKind, record },
-    plan: { action: "refuse", code: "refused" },
+    given: { observed: byKind, record, mayAdopt: true },
+    plan: { action: "refuse", code: "conflict" },
   },
   {
     name: "made by kind, recreate is no permission",

@@ -65,7 +65,7 @@ export function planCluster(input: PlanInput): Plan {
 }
 
 /** A cluster that another tool or another installation made. */
-function planForeign({ desired, mayAdopt }: PlanInput, observed: ObservedCluster): Plan {
+function planForeign({ desired, mayAdopt, record }: PlanInput, observed: ObservedCluster): Plan {
   const name = desired.metadata.name;
   if (observed.ownership && observed.ownership.owner !== "declared") {
     return {
@@ -73,6 +73,14 @@ function planForeign({ desired, mayAdopt }: PlanInput, observed: ObservedCluster
       code: "refused",
       message: `cluster ${name} is held by a command of another installation of Seatrial; it was not touched`,
       hint: "choose another name, or wait until that command has ended",
+    };
+  }
+  if (record) {
+    return {
+      action: "refuse",
+      code: "conflict",
+      message: `cluster ${name} is there already, and this installation has another cluster of that name (${record.provider}); neither was touched`,
+      hint: `seatrial delete cluster ${name} deletes the one of this installation`,
     };
   }
   if (mayAdopt) return { action: "adopt" };

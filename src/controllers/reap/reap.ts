@@ -70,7 +70,7 @@ export async function deleteParts(workspace: Workspace, record: ClusterRecord, s
   const there = await workspace.onHost(record.dockerHost);
   const provider = await there.provider(record.provider);
   await Promise.all([
-    record.registry ? (await there.docker()).registries.delete(record.registry, signal) : undefined,
+    record.registry ? (await there.docker()).registries.delete(record.registry, record.instance, signal) : undefined,
     provider.delete(workspace.records.targetOf(record), signal),
   ]);
   await workspace.records.remove(record.name);
@@ -84,9 +84,11 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
   const instance = options.instance ?? (await workspace.instance());
   const label = `${labels.instance}=${instance}`;
   const recorded = new Set((await workspace.records.all()).map(({ uid }) => uid));
+  const unclear = new Set(await workspace.records.unreadable());
   const reason = (found: Labels | null | undefined): string | undefined => {
     const ownership = ownershipIn(found);
     if (!ownership || ownership.instance !== instance || recorded.has(found?.[labels.uid] ?? "")) return undefined;
+    if (unclear.has(found?.[labels.cluster] ?? "")) return undefined;
     return reasonToReap(ownership, options.now);
   };
   const reaped: Reaped[] = [];

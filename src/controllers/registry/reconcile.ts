@@ -27,17 +27,28 @@ export async function applyRegistry(
   });
 }
 
-/** @returns false when there is none. */
-export async function deleteRegistry(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
+/**
+ * @param mayDeleteCtlptls whether one that ctlptl made may go too: it was asked for under ctlptl's name.
+ * @returns false when there is none.
+ */
+export async function deleteRegistry(
+  workspace: Workspace,
+  name: string,
+  mayDeleteCtlptls: boolean,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const { registries } = await workspace.docker();
   using _lock = await lockRegistry(workspace, name, signal);
-  const instance = (await registries.find(name, signal))?.status?.labels?.[labels.instance];
-  if (instance !== undefined && instance !== (await workspace.instance())) {
-    throw new SeatrialError("refused", `registry ${name} was made by another installation of Seatrial; it was not touched`, {
+  const own = await workspace.instance();
+  const found = await registries.find(name, signal);
+  const instance = found?.status?.labels?.[labels.instance];
+  if (found && instance !== own && !(mayDeleteCtlptls && instance === undefined)) {
+    const whose = instance === undefined ? "ctlptl or another tool" : "another installation of Seatrial";
+    throw new SeatrialError("refused", `registry ${name} was made by ${whose}; it was not touched`, {
       hint: `docker rm -f -v ${name} removes it all the same`,
     });
   }
-  return await registries.delete(name, signal);
+  return await registries.delete(name, own, signal);
 }
 
 async function lockRegistry(workspace: Workspace, name: string, signal: AbortSignal | undefined) {
