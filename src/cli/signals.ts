@@ -1,5 +1,4 @@
 /** SIGINT, SIGTERM and SIGHUP (the terminal was closed) as one abort signal, and each of them for whoever passes them on. */
-import { constants } from "node:os";
 import { SeatrialError } from "../base/errors.ts";
 import type { SignalSource } from "../runner/with.ts";
 
@@ -13,7 +12,10 @@ export function listenForSignals(): SignalSource & Disposable {
   const on = (signal: NodeJS.Signals) => {
     received ??= signal;
     // Who asks for the third time wants to go now; what is left is recorded, and the next command deletes it.
-    if (++count >= 3) process.exit(128 + constants.signals[received]);
+    if (++count >= 3) {
+      for (const each of handled) process.off(each, on);
+      process.kill(process.pid, signal);
+    }
     abort.abort(new SeatrialError("aborted", `ended by ${received}`));
     for (const listener of listeners) listener(signal);
   };

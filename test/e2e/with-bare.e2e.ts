@@ -1,6 +1,6 @@
 /** `seatrial with bare`: exit codes, signals, evidence, and that nothing is left of it whatever happens. */
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
@@ -213,6 +213,56 @@ describe("what is kept", () => {
     ]);
     expect(ran, ran.stderr).toMatchObject({ code: 0 });
     expect(await home.leaks()).toEqual([]);
+  });
+});
+
+describe("what must not change the result, or keep it from cleaning up", () => {
+  test("a command that damages its kubeconfig keeps its exit code", async (context) => {
+    const home = await openHome(context);
+    const ran = await seatrial(home, ["with", "bare", "--", "sh", "-c", 'rm "$KUBECONFIG"; exit 7']);
+    expect(ran, ran.stderr).toMatchObject({ code: 7 });
+    expect(ran.stderr).toContain("seatrial: not all evidence was kept");
+  });
+
+  test("folders that cannot be made are told before anything is booted", async (context) => {
+    const home = await openHome(context);
+    await writeFile(join(home.cwd, "file"), "");
+    const artifacts = await seatrial(home, ["with", "bare", "--", "true"], { env: { ARTIFACTS: join(home.cwd, "file", "a") } });
+    expect(artifacts, artifacts.stderr).toMatchObject({ code: 125 });
+    expect(artifacts.stderr).toContain(`ARTIFACTS: folder ${join(home.cwd, "file", "a")} cannot be made`);
+    const junit = await seatrial(home, ["with", "bare", "--junit", "file/junit.xml", "--", "true"]);
+    expect(junit, junit.stderr).toMatchObject({ code: 125 });
+    expect(junit.stderr).toContain("--junit: folder");
+  });
+
+  test("a reader that is gone: the cluster is deleted all the same", async (context) => {
+    const home = await openHome(context);
+    const running = startSeatrial(home, ["with", "bare", "--", "sh", "-c", "touch started; sleep 1; exit 4"]);
+    await untilFile(running, join(home.cwd, "started"));
+    running.child.stdout?.destroy();
+    running.child.stderr?.destroy();
+    expect((await running.ended).code).toBe(4);
+    expect(await clustersOf(home)).toEqual([]);
+  });
+
+  test("a closed terminal (SIGHUP): 129, and nothing left", async (context) => {
+    const home = await openHome(context);
+    const running = startSeatrial(home, ["with", "bare", "--", "sh", "-c", "touch started; sleep 60"]);
+    await untilFile(running, join(home.cwd, "started"));
+    running.child.kill("SIGHUP");
+    expect((await running.ended).code).toBe(129);
+    expect(await clustersOf(home)).toEqual([]);
+  });
+
+  test("one record that cannot be read does not keep others from their work", async (context) => {
+    const home = await openHome(context);
+    await mkdir(join(home.data, "clusters", "bad"), { recursive: true });
+    await writeFile(join(home.data, "clusters", "bad", "cluster.json"), "{");
+    expect(await seatrial(home, ["with", "bare", "--", "true"])).toMatchObject({ code: 0 });
+    const ran = await seatrial(home, ["delete", "cluster", "bad"]);
+    expect(ran).toMatchObject({ code: 2 });
+    expect(ran.stderr).toContain("hint: remove that folder");
+    await rm(join(home.data, "clusters", "bad"), { recursive: true });
   });
 });
 
