@@ -64,7 +64,7 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
   await records.write(record);
   let client: KubeClient | undefined;
   try {
-    using _slot = await options.throttle.slot(signal);
+    using slot = await options.throttle.slot(signal);
     phase("wait for a place");
     await provider.create({
       cluster,
@@ -77,6 +77,7 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
       onProgress: options.onProgress,
       signal,
     });
+    slot.release(); // What follows is mostly waiting: the next boot uses the time.
     phase("create");
     client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
     const { registry } = options;
