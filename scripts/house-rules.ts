@@ -53,15 +53,7 @@ interface PrivatePlace {
   what: string;
 }
 
-const publicHosts = new Set([
-  "registry.npmjs.org",
-  "proxy.golang.org",
-  "sum.golang.org",
-  "deb.debian.org",
-  "security.debian.org",
-  "off",
-  "direct",
-]);
+const noHosts = new Set(["off", "direct"]);
 const sharedFolders = new Set([
   "/",
   "/home",
@@ -103,7 +95,7 @@ async function privatePlaces(root: string): Promise<PrivatePlace[]> {
   );
   return [
     ...[...hosts]
-      .filter((host) => !publicHosts.has(host) && host !== "localhost")
+      .filter((host) => !noHosts.has(host) && host !== "localhost")
       .map((text) => ({ text, what: "the name of a mirror that this machine uses" })),
     ...[root, dirname(root)]
       .filter((folder) => !sharedFolders.has(folder))
@@ -123,7 +115,7 @@ function placeFindings(file: string, text: string, places: readonly PrivatePlace
 /** Whoever installs by the lock file must not be sent to a mirror that is not theirs. */
 function lockFindings(text: string): string[] {
   const hosts = new Set([...text.matchAll(/"resolved": "https?:\/\/([^/"]+)/g)].map(([, host]) => host!));
-  return [...hosts].filter((host) => !publicHosts.has(host)).map((host) => `package-lock.json:1: packages are taken from ${host}`);
+  return [...hosts].filter((host) => !noHosts.has(host)).map((host) => `package-lock.json:1: packages are taken from ${host}`);
 }
 
 async function linkFindings(root: string, file: string, text: string): Promise<string[]> {
