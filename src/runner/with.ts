@@ -17,7 +17,7 @@ import { together } from "../base/together.ts";
 import { bootCluster, newUid } from "../clusters/boot.ts";
 import { collectCluster } from "../clusters/collect.ts";
 import type { ClusterProvider, RegistryForNodes } from "../clusters/provider.ts";
-import type { ClusterRecord } from "../clusters/records.ts";
+import { type ClusterRecord, recordOf } from "../clusters/records.ts";
 import { registryPort } from "../clusters/registry-wiring.ts";
 import { deleteRecorded, reap } from "../controllers/reap/reap.ts";
 import type { Ownership } from "../docker/ownership.ts";
@@ -196,6 +196,12 @@ class ThrowawayRun {
     await docker?.client.version(signal); // Silence is told before anything is made.
     await expectImages(docker?.client, this.#options.images, signal);
     const throttle = await workspace.throttle(this.#cluster.spec.provider);
+    const record = {
+      ...(docker ? { dockerHost: docker.address } : {}),
+      ...(this.#provider.capabilities.hasNodes ? { registry: registryNameOf(this.#name) } : {}),
+    };
+    // Before the first effect outside, which may be the registry's: the boot writes it again.
+    await workspace.records.write({ ...recordOf(this.#cluster, this.#ownership, this.#uid, new Date()), ...record });
     this.#hasParts = true;
     const [booted] = await together(signal, (both) => {
       const registry = this.#provider.capabilities.hasNodes ? this.#bootRegistry(mirrors, both) : undefined;
@@ -208,7 +214,7 @@ class ThrowawayRun {
           ownership: this.#ownership,
           uid: this.#uid,
           registry,
-          record: { ...(docker ? { dockerHost: docker.address } : {}), ...(registry ? { registry: registryNameOf(this.#name) } : {}) },
+          record,
           failuresDir: join(this.#artifacts, "failed-boots"),
           onPhase: (phase, ms) => ms >= 100 && workspace.output.err(`seatrial: ${this.#name}: ${phase} ${seconds(ms)}`),
           onProgress: (line) => workspace.output.err(`seatrial: ${this.#name}: ${line}`),

@@ -55,6 +55,7 @@ beforeAll(async () => {
   isOurs = leakedLink() === undefined;
   remote = await remoteUp();
   docker = new DockerClient({ socketPath: remote.daemonSocket }, "the remote daemon");
+  if (isOurs) await removeRemains();
   folder = await mkdtemp(join(tmpdir(), "st-remote-"));
   kubectl = await kubectlPath();
 });
@@ -64,6 +65,13 @@ afterAll(async () => {
   if (isOurs) await remoteDown();
   if (folder) await rm(folder, { recursive: true, force: true });
 });
+
+/** Its data outlives a run that was ended in the middle; nobody else uses it. */
+async function removeRemains(): Promise<void> {
+  for (const { Id } of await docker.containers([labels.instance])) await docker.removeContainer(Id);
+  for (const { Id } of await docker.networks(labels.instance)) await docker.removeNetwork(Id);
+  for (const image of await docker.images({ label: [labels.instance] })) await docker.removeListed(image);
+}
 
 /** A home whose Docker host is the remote one. What it leaves over there is a failure of the test. */
 async function remoteHome(context: TestContext, more: Record<string, string | undefined> = {}): Promise<Home> {

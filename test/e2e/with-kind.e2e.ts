@@ -205,7 +205,10 @@ describe.concurrent("kind clusters", () => {
     const { home, docker } = await withDocker(context);
     const running = startSeatrial(home, ["with", "kind", "--", "sh", "-c", "touch began; sleep 1000"]);
     await until(running, home, docker);
-    await waitFor("the record", async () => (await readdir(join(home.data, "clusters")).catch(() => [])).length > 0 || undefined, {
+    const clusters = join(home.data, "clusters");
+    const isRecorded = async () =>
+      (await readdir(clusters, { recursive: true }).catch(() => [])).some((path) => path.endsWith("cluster.json"));
+    await waitFor("the record", async () => (await isRecorded()) || undefined, {
       timeoutMs: 10_000,
       pollMs: 20,
     });
