@@ -70,6 +70,7 @@ afterAll(async () => {
 async function removeRemains(): Promise<void> {
   for (const { Id } of await docker.containers([labels.instance])) await docker.removeContainer(Id);
   for (const { Id } of await docker.networks(labels.instance)) await docker.removeNetwork(Id);
+  for (const { Name } of await docker.volumes(labels.instance)) await docker.removeVolume(Name);
   for (const image of await docker.images({ label: [labels.instance] })) await docker.removeListed(image);
 }
 
