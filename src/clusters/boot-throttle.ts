@@ -1,7 +1,7 @@
 /**
  * How many clusters boot at once on one Docker host. A boot uses the CPU half of its time and waits the other half, so twice
  * as many as there are CPUs keep the host busy; more only take longer, until the fixed waits of the programs beneath run
- * out. (On two cores, eight at once: 77 s with four places, 82 s when a place was held until Ready, 87 s with eight.)
+ * out. `node bench/run.ts kind-4 kind-8` is the judge of that number.
  *
  * The places are locks of this machine's user, shared by all commands that use the same host.
  */

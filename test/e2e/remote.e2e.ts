@@ -3,7 +3,6 @@
  * own. The connection is cut and restored, and Docker over there stops and starts, while commands are at work.
  */
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +34,7 @@ import {
   type Running,
   seatrial,
   startSeatrial,
+  untilFile,
 } from "../support/e2e.ts";
 import { leakedLink, leakedObjects, leakedProcesses, removeLeaks } from "../support/leaks.ts";
 
@@ -121,20 +121,6 @@ async function sshConfig(knownHosts: string): Promise<string> {
 async function ask(home: Home, kubeconfig: string, ...args: string[]): Promise<string> {
   return (await run(kubectl, ["--kubeconfig", kubeconfig, "--request-timeout=60s", ...args], { env: home.variables, timeoutMs: 90_000 }))
     .stdout;
-}
-
-async function untilFile(running: Running, path: string): Promise<void> {
-  await waitFor(
-    `the file ${path}`,
-    () =>
-      existsSync(path)
-        ? true
-        : running.child.exitCode === null
-          ? undefined
-          : Promise.reject(new Error(`it ended before: ${running.output().stderr}`)),
-    { timeoutMs: 240_000, pollMs: 50 },
-    () => running.output().stderr,
-  );
 }
 
 /** Waits until the node's container runs: kind is in the middle of its work then. */

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
-import { type Home, kubectlPath, openHome, type Running, seatrial, startSeatrial } from "../support/e2e.ts";
+import { type Home, kubectlPath, openHome, type Running, seatrial, startSeatrial, untilFile } from "../support/e2e.ts";
 import { buildExample } from "../support/example.ts";
 
 const kubectl = await kubectlPath();
@@ -18,21 +18,6 @@ async function clustersOf(home: Home): Promise<string[]> {
 
 async function onlyCluster(home: Home): Promise<string> {
   return await waitFor("one cluster on record", async () => (await clustersOf(home))[0], { timeoutMs: 30_000, pollMs: 20 });
-}
-
-/** Runs until the command has written the file, as a sign that it has begun. */
-async function untilFile(running: Running, path: string): Promise<void> {
-  await waitFor(
-    `the file ${path}`,
-    () =>
-      existsSync(path)
-        ? true
-        : running.child.exitCode === null
-          ? undefined
-          : Promise.reject(new Error(`it ended before: ${running.output().stderr}`)),
-    { timeoutMs: 120_000, pollMs: 20 },
-    () => running.output().stderr,
-  );
 }
 
 describe("exit codes and environment", () => {

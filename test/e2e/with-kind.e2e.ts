@@ -17,6 +17,7 @@ import {
   seatrial,
   startSeatrial,
   type TestDocker,
+  untilFile,
 } from "../support/e2e.ts";
 import { buildExample } from "../support/example.ts";
 
@@ -25,20 +26,6 @@ const kubectl = await kubectlPath();
 async function withDocker(context: TestContext): Promise<{ home: Home; docker: TestDocker }> {
   const docker = await needDocker(context);
   return { docker, home: await openHome(context, { KUBECTL: kubectl }) };
-}
-
-async function untilFile(running: Running, path: string): Promise<void> {
-  await waitFor(
-    `the file ${path}`,
-    () =>
-      existsSync(path)
-        ? true
-        : running.child.exitCode === null
-          ? undefined
-          : Promise.reject(new Error(`it ended before: ${running.output().stderr}`)),
-    { timeoutMs: 240_000, pollMs: 50 },
-    () => running.output().stderr,
-  );
 }
 
 /** Waits until the node's container is there: kind is in the middle of its work then. */

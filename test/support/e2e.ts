@@ -5,7 +5,7 @@
  * A test gets its home by `openHome(context)`: when the test ends, all that is left of it is a failure of that test.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -267,4 +267,19 @@ export const isSoak = process.env["SOAK"] === "1";
 
 function definedOnly(variables: Variables): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
+}
+
+/** Runs until the command has written the file, as a sign that it has begun. */
+export async function untilFile(running: Running, path: string): Promise<void> {
+  await waitFor(
+    `the file ${path}`,
+    () =>
+      existsSync(path)
+        ? true
+        : running.child.exitCode === null
+          ? undefined
+          : Promise.reject(new Error(`it ended before: ${running.output().stderr}`)),
+    { timeoutMs: 240_000, pollMs: 20 },
+    () => running.output().stderr,
+  );
 }
