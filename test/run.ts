@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { labDown, labStatus } from "../lab/daemon.ts";
 import { buildLab } from "../lab/images.ts";
+import { remoteDown } from "../lab/remote.ts";
 import { messageOf } from "../src/base/errors.ts";
 import { seconds } from "../src/base/output.ts";
 import { Programs } from "../src/programs/programs.ts";
@@ -56,6 +57,7 @@ async function main(args: readonly string[]): Promise<number> {
   const hasUnit = !args.includes("--e2e");
   const hasE2e = !args.includes("--unit");
   const folder = await realpath(await mkdtemp(join(tmpdir(), "st-")));
+  const hadLink = leakedLink() !== undefined;
   let setup: Setup | undefined;
   try {
     setup = await setUp(folder, hasE2e);
@@ -65,6 +67,9 @@ async function main(args: readonly string[]): Promise<number> {
     if (!abort.signal.aborted)
       fail("(set-up)", "the set-up of the tests", error instanceof Error ? (error.stack ?? error.message) : String(error));
   } finally {
+    // A test that a signal ended could not take it down itself.
+    if (!hadLink && leakedLink())
+      await remoteDown().catch((error: unknown) => fail("(end)", "the remote host is stopped", messageOf(error)));
     if (setup?.isOurs) await labDown().catch((error: unknown) => fail("(end)", "the lab's daemon is stopped", messageOf(error)));
     await rm(folder, { recursive: true, force: true });
   }

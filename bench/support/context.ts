@@ -106,14 +106,20 @@ export class BenchContext {
   }
 
   /** Runs `seatrial`, as a person does. */
-  async seatrial(args: readonly string[], more: Variables = {}, signal?: AbortSignal): Promise<string> {
-    return await this.run(join(projectRoot, "bin", "seatrial"), args, more, signal);
+  async seatrial(args: readonly string[], more: Variables = {}, signal?: AbortSignal, onLine?: (line: string) => void): Promise<string> {
+    return await this.run(join(projectRoot, "bin", "seatrial"), args, more, signal, onLine);
   }
 
   /** Runs a program to its end. Killed when the benchmarks are stopped, unless another signal is given. */
-  async run(program: string, args: readonly string[], more: Variables = {}, signal = this.signal): Promise<string> {
+  async run(
+    program: string,
+    args: readonly string[],
+    more: Variables = {},
+    signal = this.signal,
+    onLine?: (line: string) => void,
+  ): Promise<string> {
     const env = { ...this.variables, ...more };
-    const { stdout } = await run(program, args, { env, cwd: this.directory, signal, timeoutMs: commandMs });
+    const { stdout } = await run(program, args, { env, cwd: this.directory, signal, timeoutMs: commandMs, onLine });
     return stdout;
   }
 

@@ -19,7 +19,7 @@ export async function createPlain(context: BenchContext, cluster: PlainCluster, 
 }
 
 /** kubectl watches: it ends the moment that the condition holds. */
-async function waitByKubectl(context: BenchContext, kubeconfig: string): Promise<void> {
+export async function waitByKubectl(context: BenchContext, kubeconfig: string): Promise<void> {
   const wait = async (...args: string[]) =>
     await context.run(context.program("kubectl"), ["--kubeconfig", kubeconfig, "wait", "--timeout=300s", ...args]);
   await wait("--for=condition=Ready", "node", "--all");

@@ -17,6 +17,7 @@ import { collectCluster } from "./collect.ts";
 import type { ClusterProvider, RegistryForNodes, Target } from "./provider.ts";
 import { waitUntilReady } from "./ready.ts";
 import { type ClusterRecord, type ClusterRecords, recordOf } from "./records.ts";
+import { quickenDns } from "./quick-dns.ts";
 import { publishRegistry } from "./registry-wiring.ts";
 
 export interface BootOptions {
@@ -90,6 +91,7 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
         onWait: (missing) => options.onProgress(`still waiting for ${missing}`),
       }),
       registry ? publishWhenUp(api, registry, both) : Promise.resolve(),
+      provider.capabilities.hasNodes ? quickenDns(api, both).catch(() => {}) : Promise.resolve(), // Without it, it takes longer.
     ]);
     record.phase = "Ready";
     await records.write(record);

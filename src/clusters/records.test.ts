@@ -47,6 +47,20 @@ describe("ownership in a record", () => {
 describe("records", () => {
   const record = recordOf(cluster, declared, "u1", now);
 
+  test("a folder without a record goes, unless somebody works on that name", async () => {
+    await records.write(record);
+    for (const name of ["killed", "at-work"]) await mkdir(records.directoryOf(name));
+    await writeFile(join(records.directoryOf("killed"), "cluster.json.tmp"), "{");
+    using _held = await records.lock("at-work");
+    await records.removeEmpty();
+    expect(
+      (await readdir(join(data, "clusters"), { withFileTypes: true }))
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(["at-work", "demo"]);
+  });
+
   test("written, read, listed, removed with all that is in the folder", async () => {
     expect(await records.read("demo")).toBeUndefined();
     expect(await records.all()).toEqual([]);

@@ -4,12 +4,12 @@
  * a Docker host that nobody names any more.
  */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
-import type { Ownership } from "../docker/ownership.ts";
-import { formatIdentity, parseIdentity } from "../process/identity.ts";
-import { type Lock, lock } from "../process/lock.ts";
+import { formatOwner, type Ownership, parseOwner } from "../docker/ownership.ts";
+import { type Lock, lock, tryLock } from "../process/lock.ts";
 import { type Cluster, type Provider } from "../resources/cluster.ts";
 import { writeFileWhole } from "./kubeconfig.ts";
 import type { Target } from "./provider.ts";
@@ -19,7 +19,7 @@ export interface ClusterRecord {
   provider: Provider;
   uid: string;
   instance: string;
-  /** `declared`, or a process as formatIdentity writes it. */
+  /** As formatOwner writes it. */
   owner: string;
   notAfter?: string;
   /** The Docker host that its parts are on, as DOCKER_HOST has it; absent when they are on this machine. */
@@ -94,6 +94,15 @@ export class ClusterRecords {
     return checked.flat();
   }
 
+  /** Removes folders that a kill left before their record was in them: nothing had been made by then. */
+  async removeEmpty(): Promise<void> {
+    for (const name of await this.#names()) {
+      if (existsSync(join(this.directoryOf(name), "cluster.json"))) continue;
+      using held = tryLock(join(this.#directory, `${name}.lock`));
+      if (held && !existsSync(join(this.directoryOf(name), "cluster.json"))) await this.remove(name);
+    }
+  }
+
   async #names(): Promise<string[]> {
     try {
       return (await readdir(this.#directory, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map(({ name }) => name);
@@ -126,7 +135,7 @@ export class ClusterRecords {
 }
 
 export function ownershipOf(record: ClusterRecord): Ownership | undefined {
-  const owner = record.owner === "declared" ? "declared" : parseIdentity(record.owner);
+  const owner = parseOwner(record.owner);
   if (!owner) return undefined;
   return { instance: record.instance, owner, ...(record.notAfter ? { notAfter: new Date(record.notAfter) } : {}) };
 }
@@ -137,7 +146,7 @@ export function recordOf(cluster: Cluster, ownership: Ownership, uid: string, no
     provider: cluster.spec.provider,
     uid,
     instance: ownership.instance,
-    owner: ownership.owner === "declared" ? "declared" : formatIdentity(ownership.owner),
+    owner: formatOwner(ownership.owner),
     ...(ownership.notAfter ? { notAfter: ownership.notAfter.toISOString() } : {}),
     phase: "Booting",
     createdAt: now.toISOString(),

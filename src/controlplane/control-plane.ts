@@ -8,13 +8,12 @@
  */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
-import { freePort } from "../docker/ports.ts";
+import { canConnect, freePort } from "../docker/ports.ts";
 import { startDaemon, stopDaemon } from "../process/daemon.ts";
 import { lifeOf } from "../process/identity.ts";
 import { type MarkedProcess, processesMarked } from "../process/marked.ts";
@@ -30,6 +29,8 @@ export interface ControlPlaneOptions {
   uid: string;
   /** Name of cluster, context and user in the kubeconfigs. */
   context: string;
+  /** Namespace of the context. Default: none, which kubectl takes for `default`. */
+  namespace?: string;
   /** Path of each program. */
   programs: { etcd: string; "kube-apiserver": string; "kube-controller-manager"?: string; "kube-scheduler"?: string; kwok?: string };
   components: readonly Component[];
@@ -234,7 +235,7 @@ async function writeKubeconfigs(options: ControlPlaneOptions, port: number): Pro
       kind: "Config",
       clusters: [{ name: options.context, cluster: { server: `https://127.0.0.1:${port}`, "certificate-authority-data": ca } }],
       users: [{ name, user: { "client-certificate-data": await pki(`${user}.crt`), "client-key-data": await pki(`${user}.key`) } }],
-      contexts: [{ name: options.context, context: { cluster: options.context, user: name } }],
+      contexts: [{ name: options.context, context: { cluster: options.context, user: name, namespace: options.namespace } }],
       "current-context": options.context,
     };
     await writeFile(join(options.directory, `${user}.kubeconfig`), stringify(config), { mode: 0o600 });
@@ -244,19 +245,6 @@ async function writeKubeconfigs(options: ControlPlaneOptions, port: number): Pro
 async function portOf(directory: string): Promise<number> {
   const text = await readFile(join(directory, "admin.kubeconfig"), "utf8");
   return Number(/https:\/\/127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
-}
-
-async function canConnect(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", () => end(true));
-    socket.once("error", () => end(false));
-    socket.setTimeout(limits.apiRequestMs, () => end(false));
-  });
 }
 
 /** The first usable address of a subnet: what the `kubernetes` service gets. */

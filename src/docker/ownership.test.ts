@@ -49,6 +49,8 @@ describe("what may be reaped now", () => {
     ["its owner is elsewhere", { owner: elsewhere, notAfter: future }, undefined],
     ["its owner is elsewhere, without a time", { owner: elsewhere }, undefined],
     ["its owner is elsewhere, its time is up", { owner: elsewhere, notAfter: past }, "its time was up at 2026-04-30T23:59:59.000Z"],
+    ["a job's, whose server judges it", { owner: { attempt: "a1" }, notAfter: future }, undefined],
+    ["a job's, its time is up", { owner: { attempt: "a1" }, notAfter: past }, "its time was up at 2026-04-30T23:59:59.000Z"],
     ["its time is up just now", { owner: elsewhere, notAfter: now }, undefined],
   ])("%s", (_, ownership, expected) => {
     expect(reasonToReap({ instance: "i", ...ownership }, now)).toBe(expected);

@@ -1,5 +1,6 @@
 /** Ports that are free now, on this machine or on a Docker host. Whoever takes one must be ready to find it taken. */
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
+import { limits } from "../base/limits.ts";
 import type { DockerClient } from "./client.ts";
 
 /** A port of 127.0.0.1 on this machine. */
@@ -32,4 +33,18 @@ export async function probePort(docker: DockerClient, image: string, signal?: Ab
   } finally {
     await docker.removeContainer(id);
   }
+}
+
+/** Whether something listens on a port of 127.0.0.1. */
+export async function canConnect(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+    socket.setTimeout(limits.apiRequestMs, () => end(false));
+  });
 }

@@ -62,7 +62,7 @@ function sources(more: Partial<Sources> = {}, variables: Record<string, string> 
     programs: {
       look: async ({ name }) => ({ name, path: `/bin/${name}`, version: "v1.0.0", source: "path", steps: [] }) satisfies FoundProgram,
     },
-    records: { all: async () => [] },
+    records: { all: async () => [], unreadable: async () => [] },
     docker: async () => ({ host: { isLocal: true }, client: client() }),
     reaches: async () => false,
     ...more,
@@ -106,13 +106,20 @@ test("a machine that has it all", async () => {
 });
 
 test("what never answers costs its time and no more, and takes nothing else with it", async () => {
-  const hanging = sources({ docker: never, programs: { look: never }, records: { all: async () => [{ ...record(), uid: "u1" }] } });
+  const hanging = sources({
+    docker: never,
+    programs: { look: never },
+    records: { all: async () => [{ ...record(), uid: "u1" }], unreadable: async () => ["broken"] },
+  });
   const started = performance.now();
   const seen = await look(hanging, AbortSignal.timeout(200));
   expect(performance.now() - started).toBeLessThan(5_000);
   expect(seen.docker).toEqual({ trouble: "no answer within 5 s" });
   expect(seen.programs.etcd).toEqual({ trouble: "no answer within 5 s" });
-  expect(seen.leftovers).toMatchObject({ left: [{ what: "cluster x" }], unseen: ["Docker does not answer"] });
+  expect(seen.leftovers).toMatchObject({
+    left: [{ what: "cluster x" }],
+    unseen: ["Docker does not answer", "the record of cluster broken cannot be read"],
+  });
   expect("value" in seen.dataDisk).toBe(true);
   expect(reportOf(judge(seen), "kind").providers.kind).toEqual({ ok: false, missing: ["docker-cli", "docker"] });
 });
@@ -190,7 +197,7 @@ test("a data folder that cannot be made", async () => {
 });
 
 test("objects that have a record are counted by it", async () => {
-  const records = { all: async () => [record()] };
+  const records = { all: async () => [record()], unreadable: async () => [] };
   const seen = await look(sources({ records }), inTime());
   expect(seen.leftovers.left).toEqual([{ what: "cluster x", reason: `its owner, process ${process.pid}, has ended`, instance: "inst" }]);
 });

@@ -33,7 +33,7 @@ export interface Sources {
   environment: Environment;
   platform: NodeJS.Platform;
   programs: Pick<Programs, "look">;
-  records: Pick<ClusterRecords, "all">;
+  records: Pick<ClusterRecords, "all" | "unreadable">;
   /** Opens the Docker host that the environment names. */
   docker(): Promise<{ host: Pick<DockerHost, "isLocal">; client: DockerClient }>;
   /** Whether a site answers. */
@@ -365,8 +365,9 @@ async function exists(path: string): Promise<boolean> {
 async function lookForLeftovers(sources: Sources, docker: Promise<Seen<SeenDocker>>, signal: AbortSignal): Promise<Leftovers> {
   const now = new Date();
   const instancePath = join(sources.environment.dataDir, "instance");
-  const [records, instance] = await Promise.all([
+  const [records, unreadable, instance] = await Promise.all([
     inTime(async () => await sources.records.all(), signal),
+    inTime(async () => await sources.records.unreadable(), signal),
     inTime(async () => (await readFile(instancePath, "utf8")).trim(), signal),
   ]);
   const recorded = "value" in records ? records.value : [];
@@ -380,7 +381,10 @@ async function lookForLeftovers(sources: Sources, docker: Promise<Seen<SeenDocke
     "trouble" in (await docker) ? unanswered : await inTime(async () => await leftoverObjects(sources, uids, now, signal), signal);
   return {
     left: [...ofRecords, ...("value" in objects ? objects.value : [])],
-    unseen: [records, objects].flatMap((seen) => ("trouble" in seen ? [seen.trouble] : [])),
+    unseen: [
+      ...[records, objects].flatMap((seen) => ("trouble" in seen ? [seen.trouble] : [])),
+      ...("value" in unreadable ? unreadable.value : []).map((name) => `the record of cluster ${name} cannot be read`),
+    ],
     instance: "value" in instance ? instance.value : undefined,
   };
 }

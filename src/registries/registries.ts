@@ -10,7 +10,7 @@ import { limits } from "../base/limits.ts";
 import { pause, waitFor } from "../base/wait.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
 import type { ContainerDetails, Labels } from "../docker/objects.ts";
-import { labels, type Ownership, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
+import { describeOwner, labels, type Ownership, ownershipIn, ownershipLabels } from "../docker/ownership.ts";
 import { type Registry, registryDefaults, registrySchema } from "../resources/registry.ts";
 
 /** ctlptl's label on registries: it and its users' scripts find ours by it. */
@@ -393,7 +393,7 @@ function observed(details: ContainerDetails): Registry {
       labels: found,
       env: details.Config.Env ?? [],
       image: details.Config.Image,
-      ...(ownership ? { owner: ownership.owner === "declared" ? "declared" : `process ${ownership.owner.pid}` } : {}),
+      ...(ownership ? { owner: describeOwner(ownership.owner) } : {}),
       ...(ownership?.notAfter ? { notAfter: ownership.notAfter.toISOString() } : {}),
     },
   };

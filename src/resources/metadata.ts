@@ -16,7 +16,7 @@ export const stringMap = z.record(z.string(), z.string());
 
 export const metadataSchema = z.strictObject({
   name: z.string().min(1, "must not be empty").describe("Name of the resource, unique among its kind on one Docker host. Example: `demo`."),
-  labels: stringMap.optional().describe("Labels to select by. Default: none. Example: `{team: storage}`."),
+  labels: stringMap.optional().describe("Labels, for people and tools. Default: none. Example: `{team: storage}`."),
   annotations: stringMap.optional().describe("Notes for people and tools; Seatrial ignores those it does not know. Default: none."),
 });
 

@@ -7,32 +7,22 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rmdir } from "node:fs/promises";
+import { mkdir, readdir, rmdir } from "node:fs/promises";
 import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { seconds } from "../base/output.ts";
-import { together } from "../base/together.ts";
-import { bootCluster, newUid } from "../clusters/boot.ts";
-import { collectCluster } from "../clusters/collect.ts";
-import type { ClusterProvider, RegistryForNodes } from "../clusters/provider.ts";
-import { type ClusterRecord, recordOf } from "../clusters/records.ts";
-import { registryPort } from "../clusters/registry-wiring.ts";
-import { deleteRecorded, reap } from "../controllers/reap/reap.ts";
-import type { Ownership } from "../docker/ownership.ts";
-import { KubeClient, parseKubeconfig } from "../kube/client.ts";
+import { newUid } from "../clusters/boot.ts";
+import { ThrowawayCluster } from "../controllers/cluster/throwaway.ts";
+import { reap } from "../controllers/reap/reap.ts";
 import { currentProcess } from "../process/identity.ts";
 import { endMarked, runMark } from "../process/marked.ts";
-import { waitForRegistry } from "../registries/registries.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { expectImages, putImages, registriesOf } from "./images.ts";
 import { type JunitCase, writeJunit } from "./junit.ts";
-
-/** The name by which nodes and pods of any throwaway cluster reach their registry. */
-const registryAlias = "seatrial-registry";
 
 export interface WithOptions {
   /** What to boot; its name is replaced by one of our own. */
@@ -134,48 +124,49 @@ export async function reportReaped(workspace: Workspace, options: { scansDocker?
 class ThrowawayRun {
   readonly #workspace: Workspace;
   readonly #options: WithOptions;
-  readonly #cluster: Cluster;
-  readonly #provider: ClusterProvider;
-  readonly #uid = newUid();
-  readonly #ownership: Ownership;
+  readonly #cluster: ThrowawayCluster;
+  readonly #uid: string;
   readonly #artifacts: string;
-  #record: ClusterRecord | undefined;
-  #kubeconfig = "";
-  #registry: { address: string; inCluster: string } | undefined;
-  #isUp = false;
-  /** True from the moment on at which something outside may have been made. */
-  #hasParts = false;
 
   static async prepare(workspace: Workspace, options: WithOptions): Promise<ThrowawayRun> {
-    const provider = await workspace.provider(options.cluster.spec.provider);
-    if (options.images.length > 0 && !provider.capabilities.hasNodes) {
-      throw new SeatrialError("usage", `--image cannot be used with ${provider.name}: it has no nodes that could run an image`);
+    const uid = newUid();
+    const name = `st-${uid.slice(0, 8)}`;
+    const { variables, cwd } = workspace.environment;
+    const artifacts = variables["ARTIFACTS"] ? resolve(cwd, variables["ARTIFACTS"]) : join(cwd, "_artifacts", name);
+    const cluster = await ThrowawayCluster.prepare(workspace, {
+      cluster: { ...options.cluster, metadata: { ...options.cluster.metadata, name } },
+      uid,
+      ownership: { instance: await workspace.instance(), owner: currentProcess(), notAfter: new Date(Date.now() + limits.throwawayMs) },
+      registry: options.registry,
+      mirrors: registriesOf(options.images),
+      fillRegistry: async (hostPort, signal) => await putImages((await workspace.docker()).client, options.images, hostPort, signal),
+      failuresDir: join(artifacts, "failed-boots"),
+      onProgress: (line) => workspace.output.err(`seatrial: ${name}: ${line}`),
+    });
+    if (options.images.length > 0 && !cluster.hasNodes) {
+      throw new SeatrialError(
+        "usage",
+        `--image cannot be used with ${options.cluster.spec.provider}: it has no nodes that could run an image`,
+      );
     }
-    return new ThrowawayRun(workspace, options, provider, await workspace.instance());
+    return new ThrowawayRun(workspace, options, cluster, uid, artifacts);
   }
 
-  private constructor(workspace: Workspace, options: WithOptions, provider: ClusterProvider, instance: string) {
+  private constructor(workspace: Workspace, options: WithOptions, cluster: ThrowawayCluster, uid: string, artifacts: string) {
     this.#workspace = workspace;
     this.#options = options;
-    this.#provider = provider;
-    const name = `st-${this.#uid.slice(0, 8)}`;
-    this.#cluster = { ...options.cluster, metadata: { ...options.cluster.metadata, name } };
-    this.#ownership = { instance, owner: currentProcess(), notAfter: new Date(Date.now() + limits.throwawayMs) };
-    const { variables, cwd } = workspace.environment;
-    this.#artifacts = variables["ARTIFACTS"] ? resolve(cwd, variables["ARTIFACTS"]) : join(cwd, "_artifacts", name);
-  }
-
-  get #name(): string {
-    return this.#cluster.metadata.name;
+    this.#cluster = cluster;
+    this.#uid = uid;
+    this.#artifacts = artifacts;
   }
 
   get description(): string {
-    const version = this.#cluster.spec.kubernetesVersion;
-    return `${this.#provider.name} cluster ${this.#name}${version ? ` (${version})` : ""}`;
+    const { provider, kubernetesVersion: version } = this.#options.cluster.spec;
+    return `${provider} cluster ${this.#cluster.name}${version ? ` (${version})` : ""}`;
   }
 
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#cluster.access !== undefined;
   }
 
   /** Asked for before anything is booted: a folder that cannot be made would be found out minutes later. */
@@ -189,93 +180,24 @@ class ThrowawayRun {
   }
 
   async boot(): Promise<void> {
-    const workspace = this.#workspace;
     const { signal } = this.#options.signals;
-    const mirrors = registriesOf(this.#options.images);
-    const docker = this.#provider.capabilities.needsDocker ? await workspace.docker() : undefined;
-    await docker?.client.version(signal); // Silence is told before anything is made.
+    const docker = this.#cluster.hasNodes ? await this.#workspace.docker() : undefined;
     await expectImages(docker?.client, this.#options.images, signal);
-    const throttle = await workspace.throttle(this.#cluster.spec.provider);
-    const record = {
-      ...(docker ? { dockerHost: docker.address } : {}),
-      ...(this.#provider.capabilities.hasNodes ? { registry: registryNameOf(this.#name) } : {}),
-    };
-    // Before the first effect outside, which may be the registry's: the boot writes it again.
-    await workspace.records.write({ ...recordOf(this.#cluster, this.#ownership, this.#uid, new Date()), ...record });
-    this.#hasParts = true;
-    const [booted] = await together(signal, (both) => {
-      const registry = this.#provider.capabilities.hasNodes ? this.#bootRegistry(mirrors, both) : undefined;
-      return [
-        bootCluster({
-          provider: this.#provider,
-          records: workspace.records,
-          throttle,
-          cluster: this.#cluster,
-          ownership: this.#ownership,
-          uid: this.#uid,
-          registry,
-          record,
-          failuresDir: join(this.#artifacts, "failed-boots"),
-          onPhase: (phase, ms) => ms >= 100 && workspace.output.err(`seatrial: ${this.#name}: ${phase} ${seconds(ms)}`),
-          onProgress: (line) => workspace.output.err(`seatrial: ${this.#name}: ${line}`),
-          signal: both,
-        }),
-        registry
-          ? registry.ready.then(async ({ hostPort, clientPort }) => await this.#useRegistry(hostPort, clientPort ?? hostPort, both))
-          : Promise.resolve(),
-      ];
-    });
-    this.#record = booted.record;
-    this.#kubeconfig = booted.kubeconfig;
-    this.#isUp = true;
-  }
-
-  #bootRegistry(mirrors: string[], signal: AbortSignal): RegistryForNodes {
-    const name = registryNameOf(this.#name);
-    const ready = this.#workspace.docker().then(async ({ registries, host }) => {
-      const registry: Registry = {
-        apiVersion: "seatrial.dev/v1alpha1",
-        kind: "Registry",
-        metadata: { name },
-        spec: { ...this.#options.registry?.spec, port: 0 },
-      };
-      const made = await registries.ensure(registry, {
-        ownership: this.#ownership,
-        uid: this.#uid,
-        isDurable: false,
-        onProgress: (line) => this.#workspace.output.err(line),
-        signal,
-      });
-      const provider = this.#provider;
-      const target = this.#workspace.records.targetOf({ name: this.#name, uid: this.#uid });
-      const { localPort } = await host.forward(made.hostPort, {
-        dial: async () => await provider.dial!(target, registryAlias, registryPort),
-      });
-      return { ...made, clientPort: localPort };
-    });
-    ready.catch(() => {}); // Whoever uses it sees the error.
-    return { name: registryAlias, ready, mirrors };
-  }
-
-  async #useRegistry(hostPort: number, clientPort: number, signal: AbortSignal): Promise<void> {
-    const { client } = await this.#workspace.docker();
-    // Where its port can be had by way of a node alone, it answers no sooner than that runs; a boot that fails ends the wait.
-    await waitForRegistry(clientPort, signal, limits.lockMs + limits.clusterReadyMs);
-    this.#registry = { address: `localhost:${clientPort}`, inCluster: `${registryAlias}:${registryPort}` };
-    await putImages(client, this.#options.images, hostPort, signal);
+    await this.#cluster.boot(signal);
   }
 
   /** Runs the command to its end and gives its exit code; what it left running is ended too. */
   async command(): Promise<number> {
     const [program, ...args] = this.#options.command;
+    const access = this.#cluster.access!;
     const child = spawn(program, args, {
       cwd: this.#workspace.environment.cwd,
       env: {
         ...this.#workspace.environment.variables,
-        KUBECONFIG: this.#kubeconfig,
+        KUBECONFIG: access.kubeconfig,
         ARTIFACTS: this.#artifacts,
-        REGISTRY: this.#registry?.address,
-        REGISTRY_IN_CLUSTER: this.#registry?.inCluster,
+        REGISTRY: access.registry?.address,
+        REGISTRY_IN_CLUSTER: access.registry?.inCluster,
         [runMark]: this.#uid,
       } as NodeJS.ProcessEnv,
       stdio: "inherit",
@@ -306,36 +228,27 @@ class ThrowawayRun {
 
   /** Events, pod logs and node logs, while they are there. */
   async keepEvidence(): Promise<void> {
-    const directory = join(this.#artifacts, `cluster-${this.#name}`);
-    await using client = new KubeClient(parseKubeconfig(await readFile(this.#kubeconfig, "utf8"), this.#kubeconfig));
-    await collectCluster(this.#provider, this.#workspace.records.targetOf(this.#record!), directory, client);
+    const directory = join(this.#artifacts, `cluster-${this.#cluster.name}`);
+    await this.#cluster.keepEvidence(directory);
     this.#workspace.output.err(`seatrial: events, pod logs and node logs are in ${directory}`);
   }
 
   /** Leaves the cluster to the user: from now on nobody reaps it. */
   async keep(): Promise<string> {
-    const { notAfter: _none, ...record } = this.#record!;
-    await this.#workspace.records.write({ ...record, owner: "declared" });
+    await this.#cluster.keep();
     return [
-      `seatrial: cluster ${this.#name} is kept, for it failed:`,
-      `  export KUBECONFIG=${this.#kubeconfig}`,
-      `  seatrial delete cluster ${this.#name}    # when you are done`,
+      `seatrial: cluster ${this.#cluster.name} is kept, for it failed:`,
+      `  export KUBECONFIG=${this.#cluster.access!.kubeconfig}`,
+      `  seatrial delete cluster ${this.#cluster.name}    # when you are done`,
     ].join("\n");
   }
 
   /** Deletes everything; not cut short by the signal that may have ended the run. */
   async delete(): Promise<void> {
-    const record = await this.#workspace.records.read(this.#name);
-    if (record) await deleteRecorded(this.#workspace, record);
-    else if (this.#hasParts && this.#provider.capabilities.hasNodes)
-      await (await this.#workspace.docker()).registries.delete(registryNameOf(this.#name), this.#ownership.instance);
+    await this.#cluster.delete();
     await removeIfEmpty(this.#artifacts);
     if (!this.#workspace.environment.variables["ARTIFACTS"]) await removeIfEmpty(dirname(this.#artifacts));
   }
-}
-
-function registryNameOf(cluster: string): string {
-  return `${cluster}-registry`;
 }
 
 async function removeIfEmpty(directory: string): Promise<void> {

@@ -275,11 +275,12 @@ describe.concurrent("kind clusters", () => {
       "--",
       "sh",
       "-c",
-      '"$KUBECTL" get nodes -o name; "$KUBECTL" -n kube-system get configmap coredns -o yaml; docker ps --format "{{.Names}}"',
+      '"$KUBECTL" get nodes -o name; "$KUBECTL" -n kube-system get configmap,deployment coredns -o yaml; docker ps --format "{{.Names}}"',
     ]);
     expect(ran, ran.stderr).toMatchObject({ code: 0 });
     expect(ran.stdout.match(/^node\//gm)).toHaveLength(2);
     expect(ran.stdout).toContain("kubernetes example.test");
+    expect(ran.stdout).toMatch(/readinessProbe:[\s\S]*periodSeconds: 1\n/); // DNS is ready sooner so.
     expect(ran.stdout).not.toContain("declared"); // Throwaways have names of their own.
     expect(await home.leaks()).toEqual([]);
   });

@@ -6,6 +6,7 @@ import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { currentContext, userKubeconfigPath } from "../../clusters/kubeconfig.ts";
 import type { ObservedCluster } from "../../clusters/provider.ts";
 import type { ClusterRecord } from "../../clusters/records.ts";
+import { describeOwner, parseOwner } from "../../docker/ownership.ts";
 import { KubeClient, type KubeObject, parseKubeconfig } from "../../kube/client.ts";
 import { type Cluster, type ClusterPhase, type ClusterStatus, contextNameOf } from "../../resources/cluster.ts";
 import type { Workspace } from "../workspace.ts";
@@ -61,7 +62,7 @@ async function describe(
   const asked = isAsked
     ? await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal)
     : {};
-  const owner = record?.owner ?? (observed.ownership ? "another installation" : "not Seatrial");
+  const owner = record && parseOwner(record.owner);
   const status: ClusterStatus = {
     phase: phaseOf(observed, record, asked.error),
     creationTimestamp: observed.createdAt.toISOString().replace(/\.\d+Z$/, "Z"),
@@ -71,7 +72,7 @@ async function describe(
     ...(asked.endpoint ? { endpoint: asked.endpoint } : {}),
     ...(record ? { kubeconfig } : {}),
     ...(observed.network ? { network: observed.network } : {}),
-    owner: owner === "declared" || !owner.includes("/") ? owner : `process ${owner.split("/")[2]}`,
+    owner: owner ? describeOwner(owner) : (record?.owner ?? (observed.ownership ? "another installation" : "not Seatrial")),
     ...(record?.notAfter ? { notAfter: record.notAfter } : {}),
     ...(record?.adopted ? { adopted: true } : {}),
     ...(asked.hosting ? { localRegistryHosting: asked.hosting } : {}),

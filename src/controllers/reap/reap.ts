@@ -30,6 +30,7 @@ export interface ReapOptions {
 
 export async function reap(workspace: Workspace, options: ReapOptions): Promise<Reaped[]> {
   const reaped: Reaped[] = [];
+  await workspace.records.removeEmpty();
   for (const record of await workspace.records.all()) {
     const ownership = ownershipOf(record);
     const reason = ownership && reasonToReap(ownership, options.now);
