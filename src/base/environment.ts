@@ -14,6 +14,8 @@ export interface Environment {
   /** Lasts until reboot: sockets, locks of this user. `$XDG_RUNTIME_DIR/seatrial`, else `/tmp/seatrial-UID`. */
   readonly runtimeDir: string;
   readonly homeDir: string;
+  /** For files that nobody needs afterwards. */
+  readonly tempDir: string;
   readonly cwd: string;
 }
 
@@ -30,6 +32,7 @@ export function environmentFrom(given: {
   return {
     variables,
     homeDir,
+    tempDir,
     cwd,
     // Absolute: what runs in another folder is told these paths.
     dataDir: resolve(cwd, set("SEATRIAL_HOME") ?? join(set("XDG_DATA_HOME") ?? join(homeDir, ".local", "share"), "seatrial")),

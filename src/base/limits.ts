@@ -68,4 +68,261 @@ export const limits = {
   /** Memory of one cluster at rest, as measured: a kind node; etcd with kube-apiserver. */
   kindClusterBytes: 400 * 1024 ** 2,
   bareClusterBytes: 320 * 1024 ** 2,
+  /** A write that meets another process's waits for it: a commit takes milliseconds, one on a disk under load a second. */
+  databaseBusyMs: 5_000,
+  /** Statements that a connection keeps prepared: more than there are in the program, so that only lists of values compete. */
+  databaseStatements: 200,
+  /** Connections to Postgres for each of our databases; its own default allows 100 for all replicas. */
+  databaseConnections: 8,
+  /** A query that runs longer has met a broken plan or a broken network. */
+  databaseQueryMs: 60_000,
+  /** Writes that share one transaction: what gathers during one commit at 200 webhooks a second, and room for a burst. */
+  commitGroup: 64,
+  /** Writes that wait for the database before more are refused: 20 s of its work. */
+  commitQueue: 10_000,
+  /** A transaction that Postgres ended for another's sake is made again. */
+  commitAttempts: 5,
+  /** Rows of a projection in one statement: 2 ms of the event loop. */
+  projectionRows: 50,
+  /** Items of a page where the caller says nothing, and the most that it may ask for. */
+  pageItems: 50,
+  pageItemsMost: 500,
+  /** GitHub sends no larger payload; also the bound of a document that is kept by its digest. */
+  deliveryBytes: 25 * 1024 ** 2,
+  /** What one attempt may leave in the history; the rest is counted and left out. GitHub shows 50 annotations. */
+  attemptAnnotations: 1_000,
+  attemptTests: 20_000,
+  attemptArtifacts: 10_000,
+  attemptEvents: 10_000,
+  /** Message and details of a failing test: a long diff is in the log, and in the report file. */
+  testMessageBytes: 4 * 1024,
+  testDetailsBytes: 16 * 1024,
+  /** A sealed piece of a log: one object. Small enough to be in memory, large enough that 1 GiB is 256 objects. */
+  logChunkBytes: 4 * 1024 ** 2,
+  /** Rows of a log's tail, and blocks of the line index: what is searched for a line feed to find a line. */
+  logRowBytes: 256 * 1024,
+  logBlockBytes: 64 * 1024,
+  /** One append: 16 times what the runner sends. */
+  logAppendBytes: 4 * 1024 ** 2,
+  /** Pieces of one log that wait to be sealed before its appends wait too: the disk's queue, not ours. */
+  logUnsealedChunks: 4,
+  /** Logs that are sealed at once, each with one piece in memory. */
+  logSealsAtOnce: 2,
+  /** Times of a log's lines are kept to the second: pages show no more. */
+  logTimeStepMs: 1_000,
+  /** Lines and bytes of one answer, and of one line in it; the raw log has all. */
+  logLinesShown: 5_000,
+  logShownBytes: 4 * 1024 ** 2,
+  logLineShownBytes: 16 * 1024,
+  /** Another process's appends are seen by then. */
+  logFollowPollMs: 500,
+  /** Pages of the logs' SQLite file: its values are large. */
+  logPageBytes: 16 * 1024,
+  /** How much of it is written ahead: a tenth less is written than with SQLite's own 16 MiB, as what was sealed is not carried over. */
+  logCheckpointBytes: 32 * 1024 ** 2,
+  /** Rows of a log's tail that are read at once, all of one chunk: many when each is a line. */
+  logTailRows: 256,
+  /** S3's own bound on keys; and a file system's on one part of a path. */
+  objectKeyBytes: 1024,
+  objectNameBytes: 255,
+  /** Files that were left half written by a process that died. */
+  objectAbandonedMs: 24 * 3_600_000,
+  /** An uploaded archive: more files are a mistake, more bytes a bomb. */
+  archiveEntries: 10_000,
+  archiveBytes: 2 * 1024 ** 3,
+  archivePathBytes: 512,
+  /** What is told of entries that were left out. */
+  archiveSkipsTold: 100,
+  /** One call of a runner to its server: a chunk of 1 MiB over a slow link, or a server that is stopping. */
+  runnerRequestMs: 30_000,
+  /** Pauses between tries while the server does not answer: a restart takes a second or two, an outage needs no storm. */
+  runnerRetryFirstMs: 100,
+  runnerRetryMs: 5_000,
+  /** How long a runner that has nothing else to do goes on trying to deliver: a server's upgrade fits in, a dead server ends it. */
+  runnerServerAwayMs: 600_000,
+  /** A runner that has said nothing for a few of these is lost. */
+  runnerHeartbeatMs: 5_000,
+  /** The line of JSON that a runner is started with, and the longest answer, its assignment: the event alone may have 25 MiB. */
+  runnerInputBytes: 64 * 1024,
+  runnerAnswerBytes: 64 * 1024 * 1024,
+  /** Log that the server has not acknowledged: a talkative job during a restart; when it is full, the step's output waits. */
+  runnerSpoolBytes: 64 * 1024 * 1024,
+  /** Log of one attempt; what a step prints after that is read and not kept. A loop around `yes` fills any disk. */
+  runnerLogBytes: 4 * 1024 ** 3,
+  /** One call with log: large enough for 50 MB/s and more, small enough to be sent again. */
+  runnerLogChunkBytes: 1024 * 1024,
+  /** How long the first bytes after a silence wait for more, and how long bytes wait while more are coming all the time. */
+  runnerLogQuickMs: 10,
+  runnerLogBatchMs: 200,
+  /** A step that is told to end has this long before SIGKILL: GitHub's own figure. */
+  stepGraceMs: 7_500,
+  /** What a job left running gets less: it had all the time of the job. */
+  orphanGraceMs: 1_000,
+  /** After SIGKILL a process that the kernel cannot end (a dead network disk) is given up. */
+  stepKillMs: 10_000,
+  /** Steps with `always()` after an abort or the job's timeout, altogether: GitHub's own figure. */
+  afterAbortMs: 300_000,
+  /** An executor's stop: the grace of a step, and what it takes to deliver the rest of the log. */
+  runnerStopMs: 30_000,
+  /** From when on an installation that lost its record may reap what an attempt made: the longest job has 72 hours. */
+  attemptLifeMs: 74 * 3_600_000,
+  /** Outputs of one job: what the API server takes in one resource, with room for the rest of it. */
+  jobOutputBytes: 1024 * 1024,
+  /** A line that begins like a workflow command and does not end by then is text. */
+  commandLineBytes: 256 * 1024,
+  /** What a job leaves in ARTIFACTS. Beyond these nothing is kept, and the log says so. */
+  artifactBytes: 5 * 1024 ** 3,
+  artifactDepth: 32,
+  artifactsAtOnce: 4,
+  /** Tries of one `git fetch`, 1, 2, 3 s apart: the server may be restarting. */
+  checkoutTries: 4,
+  /** A value to mask has at least so many characters, as GitHub has it: shorter ones would blacken the whole log. */
+  maskLeastChars: 4,
+  /** All forms of all values to mask; a value has twenty times its length in forms. Thousands of tokens, eighty kubeconfigs, or eight secrets of 48 KiB; at the bound up to 270 MB of memory while the forms are made. */
+  maskFormsBytes: 8 * 1024 * 1024,
+  /** A JUnit file: Kubernetes' own conformance run writes 20 MB. What comes after is not read. */
+  junitFileBytes: 64 * 1024 ** 2,
+  /** Tests of one file, and how deep its elements nest: the largest suites known have 50,000; writers nest eight deep. */
+  junitTests: 100_000,
+  junitDepth: 64,
+  /** A name or attribute, a message, a failure's text, and all kept text of one file: what a page shows, and what memory bears. */
+  junitNameChars: 4096,
+  junitMessageChars: 16 * 1024,
+  junitDetailsChars: 64 * 1024,
+  junitKeptChars: 32 * 1024 ** 2,
+  /** Attributes of one element; errors in the XML of one file (a colourful log has thousands), and those that are told. */
+  junitAttributes: 200,
+  junitXmlErrors: 100_000,
+  junitProblems: 20,
+  /** Failed tests of a log whose lines are looked for: nobody opens more. */
+  locateTests: 2_000,
+  /** Lines of a failure's text that are looked for, and characters of each: the assertion and its surroundings. */
+  locateLines: 60,
+  locateLineChars: 400,
+  /** Lines around a message within which the test's name or other lines of its failure speak for it. */
+  locateWindow: 60,
+  /** Places that are considered for one test at a time. */
+  locateCandidates: 32,
+  /** Failures that are told apart although they share a name, a line, or a line's rarest word: each costs at each such line of the log. */
+  locateTwins: 64,
+  /** A secret's value, and secrets of one repository: GitHub's own limits. */
+  secretValueBytes: 48 * 1024,
+  secretsPerScope: 100,
+  /** The file of all secrets, which is written whole. */
+  secretsFileBytes: 64 * 1024 ** 2,
+  /** A workflow file: this takes half a second of a core to read, and nobody writes more by hand. */
+  workflowCharacters: 512 * 1024,
+  /** Values of a workflow when its aliases are followed: the largest file has as many. How deep they nest: what keys need is nine. */
+  workflowNodes: 50_000,
+  workflowDepth: 64,
+  /** Problems of one file that are shown: more are not read, and each has a line. */
+  workflowProblems: 100,
+  /** Jobs of a workflow: a Run lists no more. */
+  workflowJobs: 1_000,
+  /** What one job holds in steps, env and outputs: its JobRun, with 1 MiB for what it needs, stays within etcd's 1.5 MiB. */
+  workflowJobCharacters: 384 * 1024,
+  /** Cells of a matrix, as on GitHub; combinations that are looked at before `exclude` takes its part. */
+  matrixCells: 256,
+  matrixCombinations: 65_536,
+  /** GitHub's bound for an expression. */
+  expressionCharacters: 21_000,
+  /** What the expressions of one text may read and make, in characters, and all of one job's that the server evaluates: at worst 0.1 s and 0.3 s. */
+  expressionWork: 16 * 1024 ** 2,
+  decisionWork: 64 * 1024 ** 2,
+  /** A pattern for branches or tags: git's refs are shorter. */
+  patternCharacters: 1_024,
+  /** What a step may write into GITHUB_OUTPUT, GITHUB_ENV or GITHUB_PATH: as much as the outputs of a job. */
+  commandFileCharacters: 1024 * 1024,
+  /** The message of an annotation; what a forge shows of it is shorter. */
+  annotationCharacters: 64 * 1024,
+  /** Connections to one API server: more than 64 requests in flight made nothing faster, and each has its TLS state. */
+  apiConnections: 64,
+  /** An answer of the API: a page of {@link informerPageItems} of the largest resources fits, a mistake does not fill the memory. */
+  apiAnswerBytes: 256 * 1024 * 1024,
+  /** kubectl's own page. */
+  apiPageItems: 500,
+  /** A page of our own resources: each can have the 1.5 MB that etcd takes, and a cache that cannot be filled stops everything. */
+  informerPageItems: 100,
+  /** The API server sends a bookmark each minute: a watch that is silent for three is dead. */
+  watchSilenceMs: 180_000,
+  /** One event of a watch: etcd takes 1.5 MB, and JSON can make each byte six. */
+  watchEventBytes: 10 * 1024 * 1024,
+  /** Between two attempts to watch: an API server that starts anew takes three seconds, and is not to be flooded. */
+  watchRetryFirstMs: 50,
+  watchRetryMostMs: 5_000,
+  /** Changes of one kind that a store in memory can tell later: as many as a run with 256 jobs makes, several times over. */
+  memoryHistoryEvents: 10_000,
+  /** A CustomResourceDefinition is served within a second; on two busy cores within five. */
+  crdServedMs: 60_000,
+  /** A key whose reconcile failed: at once, then doubled up to a minute, which is how long an operator will wait for it. */
+  reconcileRetryFirstMs: 20,
+  reconcileRetryMostMs: 60_000,
+  /** Every resource is looked at again so often, whether or not anything happened: what no event told is found. */
+  resyncMs: 600_000,
+  /** Reconciles that run when the server stops may take this long to end by themselves, then they are told to. */
+  drainMs: 10_000,
+  /** Keys whose last error is kept to be looked at; more fail only when all fails for the same reason. */
+  reconcileErrors: 1_000,
+  /**
+   * Leader election. Others take over when the Lease has not changed for `leaseMs`; the leader itself gives up earlier, by
+   * more than a request of {@link apiRequestMs} takes, so that its last write has ended by then.
+   */
+  leaseMs: 15_000,
+  leaseHeldMs: 9_000,
+  leaseRenewMs: 2_000,
+  /** One git command on a repository of this machine: the snapshot of a working tree of 100,000 files takes a few seconds. */
+  gitCommandMs: 60_000,
+  /** A fetch: the first of a repository of some GB. */
+  gitFetchMs: 1_200_000,
+  /** A forge that sends nothing for so long is gone; it counts objects for a while before it sends the first. */
+  gitStallMs: 60_000,
+  /** A workflow file is far smaller; what is larger is not read as one. */
+  gitFileBytes: 1024 ** 2,
+  /** Changed paths that are looked at: GitHub looks at 300. */
+  gitChangedPaths: 3_000,
+  /** Fetches of runners that are answered at once, each with some 50 MB on a core; and those that wait for their turn. */
+  gitServes: 8,
+  gitServesWaiting: 1_000,
+  /** One of them: the slowest runner's whole clone. */
+  gitServeMs: 600_000,
+  /** What a client says in one request: wants, and what it has, 50 bytes each. */
+  gitRequestBytes: 4 * 1024 ** 2,
+  /** GitHub's own cap for a webhook's body; Gitea has none. */
+  webhookBytes: 25 * 1024 ** 2,
+  /** One question to a forge, and how many at once: a forge under load takes seconds. */
+  forgeRequestMs: 20_000,
+  forgeConnections: 8,
+  /** A page of 50 pull requests, each with two repositories, has 1 MB. */
+  forgeAnswerBytes: 16 * 1024 ** 2,
+  /** No forge closes its door for longer; a clock that is wrong says it does. */
+  forgeRetryAfterMs: 3_600_000,
+  /** Open heads of one repository: branches, and pull requests. */
+  forgeHeads: 10_000,
+  /** How long an answer about who may write, or what a repository is called, is believed; and how many are kept. */
+  forgeBelieveMs: 60_000,
+  forgeBelieved: 1_000,
+  /** Checks and comments of which is remembered what is shown: those of a day of 10,000 jobs. */
+  forgeShown: 20_000,
+  forgeShownMs: 86_400_000,
+  /** GitHub's bounds for the description of a status, and for a comment. */
+  checkDescriptionCharacters: 140,
+  commentCharacters: 65_536,
+  /** Refs of a local repository are read again after so long, should the file system have told of no change: 5 ms of work. */
+  localForgePollMs: 2_000,
+  /** A push writes several files: they are one change. */
+  localForgeSettleMs: 20,
+  /** A runner that was not heard for so long, six heartbeats, is looked for. */
+  runnerSilenceMs: 30_000,
+  /** What a runner that was told to end, or whose time is up, may take to end its steps and send the rest; then it is ended. */
+  runnerEndMs: 60_000,
+  /** Time of a job that says nothing of it: GitHub's. */
+  jobMinutes: 360,
+  /** Boots of one cluster for a job: the second heals what a host's hiccup broke, a third would only take longer. */
+  clusterBoots: 2,
+  /** Keys of one kind that are reconciled at once: most of the time of each is waiting for an answer. */
+  reconcileWorkers: 32,
+  /** Whoever follows a run is told of what another process wrote after so long at the latest. */
+  streamPollMs: 1_000,
+  /** Lines of a log that one page shows: a browser lays out so many in half a second. */
+  pageLogLines: 5_000,
 } as const;

@@ -3,7 +3,7 @@ export interface Output {
   /** A line of the result, which scripts read. */
   out(text: string): void;
   /** A part of the result, verbatim: no line break is added. */
-  write(text: string): void;
+  write(part: string | Uint8Array): void;
   /** A line for the person who watches. */
   err(text: string): void;
 }

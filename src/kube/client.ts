@@ -7,8 +7,9 @@
 import { readFileSync } from "node:fs";
 import { Agent } from "undici";
 import { parse } from "yaml";
-import { type ErrorCode, messageOf, SeatrialError } from "../base/errors.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { ApiError, reasonOf, reasonOfAnswer } from "./api-error.ts";
 
 /** An object of the API as far as this client knows it. */
 export interface KubeObject {
@@ -26,17 +27,6 @@ export interface KubeObject {
   [field: string]: unknown;
 }
 
-class KubeError extends SeatrialError {
-  readonly status: number;
-
-  constructor(status: number, what: string, reason: string) {
-    const codes: Record<number, ErrorCode> = { 404: "not-found", 409: "conflict", 422: "invalid" };
-    super(codes[status] ?? "command-failed", `the API server refused ${what}: ${reason}`, { retryable: status >= 500 || status === 429 });
-    this.name = "KubeError";
-    this.status = status;
-  }
-}
-
 export interface KubeConfig {
   server: string;
   ca?: string | undefined;
@@ -52,7 +42,7 @@ interface KubeconfigFile {
   "current-context"?: string;
   contexts?: { name: string; context: { cluster: string; user: string } }[];
   clusters?: { name: string; cluster: Record<string, string> }[];
-  users?: { name: string; user: Record<string, string> }[];
+  users?: { name: string; user: Record<string, string> & { exec?: { command?: string } } }[];
 }
 
 /** Reads the current (or the named) context of a kubeconfig's text. */
@@ -66,6 +56,14 @@ export function parseKubeconfig(text: string, where: string, contextName?: strin
     throw new SeatrialError(
       "invalid",
       `${where} is not a usable kubeconfig: ${wanted ? `context ${wanted} is not complete` : "it has no current context"}`,
+    );
+  }
+  const program = user.exec?.command ?? user["auth-provider"];
+  if (program !== undefined) {
+    throw new SeatrialError(
+      "invalid",
+      `${where} is not a usable kubeconfig: user ${context.context.user} logs in by a program (${JSON.stringify(program)}), which Seatrial does not run yet`,
+      { hint: "use a kubeconfig with a token or a client certificate: kubectl create token NAME makes a token" },
     );
   }
   const read = (of: Record<string, string>, name: string) =>
@@ -85,25 +83,35 @@ export function parseKubeconfig(text: string, where: string, contextName?: strin
   };
 }
 
+/** How a request is sent, beside its method and path. */
+export interface RequestOptions {
+  body?: object | undefined;
+  /** Default: JSON. */
+  contentType?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 export class KubeClient implements AsyncDisposable {
   readonly config: KubeConfig;
   readonly #agent: Agent;
+  /** Apart from the others, which would wait for a connection behind them. */
+  readonly #streams: Agent;
 
   constructor(config: KubeConfig) {
     this.config = config;
-    this.#agent = new Agent({
-      connect: {
-        ...(config.ca === undefined ? {} : { ca: config.ca }),
-        ...(config.cert === undefined ? {} : { cert: config.cert }),
-        ...(config.key === undefined ? {} : { key: config.key }),
-        ...(config.serverName === undefined ? {} : { servername: config.serverName }),
-        timeout: limits.apiRequestMs,
-      },
-    });
+    const connect = {
+      ...(config.ca === undefined ? {} : { ca: config.ca }),
+      ...(config.cert === undefined ? {} : { cert: config.cert }),
+      ...(config.key === undefined ? {} : { key: config.key }),
+      ...(config.serverName === undefined ? {} : { servername: config.serverName }),
+      timeout: limits.apiRequestMs,
+    };
+    this.#agent = new Agent({ connect, connections: limits.apiConnections, maxResponseSize: limits.apiAnswerBytes });
+    this.#streams = new Agent({ connect, headersTimeout: limits.apiRequestMs, bodyTimeout: limits.watchSilenceMs });
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.#streams.destroy()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,14 +120,14 @@ export class KubeClient implements AsyncDisposable {
 
   /** The body of a GET as text; for /readyz and logs. */
   async text(path: string, signal?: AbortSignal): Promise<string> {
-    return await this.#call("GET", path, undefined, undefined, signal);
+    return await this.#call("GET", path, { signal });
   }
 
   async get<T = KubeObject>(path: string, signal?: AbortSignal): Promise<T | undefined> {
     try {
-      return JSON.parse(await this.#call("GET", path, undefined, undefined, signal)) as T;
+      return await this.send<T>("GET", path, { signal });
     } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return undefined;
+      if (reasonOf(error) === "not-found") return undefined;
       throw error;
     }
   }
@@ -128,11 +136,8 @@ export class KubeClient implements AsyncDisposable {
   async list<T = KubeObject>(path: string, signal?: AbortSignal): Promise<T[]> {
     const items: T[] = [];
     for (let token = ""; ;) {
-      const query = `${path.includes("?") ? "&" : "?"}limit=500${token ? `&continue=${encodeURIComponent(token)}` : ""}`;
-      const page = JSON.parse(await this.#call("GET", path + query, undefined, undefined, signal)) as {
-        items: T[];
-        metadata: { continue?: string };
-      };
+      const query = `${path.includes("?") ? "&" : "?"}limit=${limits.apiPageItems}${token ? `&continue=${encodeURIComponent(token)}` : ""}`;
+      const page = await this.send<{ items: T[]; metadata: { continue?: string } }>("GET", path + query, { signal });
       items.push(...page.items);
       token = page.metadata.continue ?? "";
       if (!token) return items;
@@ -140,65 +145,105 @@ export class KubeClient implements AsyncDisposable {
   }
 
   /** Creates or updates by server-side apply, as field manager `seatrial`. */
-  async apply(path: string, object: KubeObject, signal?: AbortSignal): Promise<KubeObject> {
+  async apply(path: string, object: object, signal?: AbortSignal): Promise<KubeObject> {
     const query = "?fieldManager=seatrial&force=true";
-    return JSON.parse(await this.#call("PATCH", path + query, object, "application/apply-patch+yaml", signal)) as KubeObject;
+    return await this.send("PATCH", path + query, { body: object, contentType: "application/apply-patch+yaml", signal });
   }
 
   async create(path: string, object: KubeObject, signal?: AbortSignal): Promise<KubeObject> {
-    return JSON.parse(await this.#call("POST", path, object, "application/json", signal)) as KubeObject;
+    return await this.send("POST", path, { body: object, signal });
   }
 
   async delete(path: string, signal?: AbortSignal): Promise<void> {
     try {
-      await this.#call("DELETE", path, undefined, undefined, signal);
+      await this.#call("DELETE", path, { signal });
     } catch (error) {
-      if (!(error instanceof KubeError && error.status === 404)) throw error;
+      if (reasonOf(error) !== "not-found") throw error;
     }
   }
 
-  async #call(
-    method: string,
-    path: string,
-    body: object | undefined,
-    contentType: string | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<string> {
+  /**
+   * One request, and the object of its answer.
+   * @throws ApiError; the signal's reason when it is aborted.
+   */
+  async send<T = KubeObject>(method: Method, path: string, options: RequestOptions = {}): Promise<T> {
+    return JSON.parse(await this.#call(method, path, options)) as T;
+  }
+
+  /**
+   * The bytes of an answer that goes on: a watch, a log. Silence of {@link limits.watchSilenceMs} ends it with an error; its
+   * own end and a cut are the caller's to tell apart.
+   */
+  async stream(path: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    const what = `GET ${path.split("?")[0]}`;
+    const answer = await this.#request(this.#streams, "GET", path, what, { signal }, signal);
+    if (answer.statusCode < 400) return answer.body;
+    throw refusal(what, answer, await answer.body.text().catch(messageOf));
+  }
+
+  async #call(method: Method, path: string, options: RequestOptions): Promise<string> {
+    const { signal } = options;
     const what = `${method} ${path.split("?")[0]}`;
     const timeout = AbortSignal.timeout(limits.apiRequestMs);
-    let status: number;
+    const answer = await this.#request(this.#agent, method, path, what, options, signal ? AbortSignal.any([signal, timeout]) : timeout);
     let text: string;
     try {
-      const answer = await this.#agent.request({
-        origin: this.config.server,
-        path,
-        method: method as "GET",
-        headers: {
-          accept: "application/json",
-          ...(contentType ? { "content-type": contentType } : {}),
-          ...(this.config.token ? { authorization: `Bearer ${this.config.token}` } : {}),
-        },
-        body: body === undefined ? null : JSON.stringify(body),
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      });
-      status = answer.statusCode;
       text = await answer.body.text();
     } catch (error) {
       signal?.throwIfAborted();
-      throw new SeatrialError("unreachable", `the API server at ${this.config.server} did not answer ${what}: ${messageOf(error)}`, {
-        cause: error,
-        retryable: true,
-      });
+      throw this.#silence(what, error);
     }
-    if (status >= 400) throw new KubeError(status, what, reasonIn(text));
+    if (answer.statusCode >= 400) throw refusal(what, answer, text);
     return text;
+  }
+
+  async #request(agent: Agent, method: Method, path: string, what: string, options: RequestOptions, signal: AbortSignal): Promise<Answer> {
+    const { body, contentType = "application/json" } = options;
+    try {
+      return await agent.request({
+        origin: this.config.server,
+        path,
+        method,
+        headers: {
+          accept: "application/json",
+          ...(body === undefined ? {} : { "content-type": contentType }),
+          ...(this.config.token ? { authorization: `Bearer ${this.config.token}` } : {}),
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal,
+      });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw this.#silence(what, error);
+    }
+  }
+
+  #silence(what: string, error: unknown): ApiError {
+    return new ApiError("unreachable", `the API server at ${this.config.server} did not answer ${what}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
-function reasonIn(text: string): string {
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Answer = Awaited<ReturnType<Agent["request"]>>;
+
+/** The error that an answer is. */
+function refusal(what: string, { statusCode, headers }: Answer, text: string): ApiError {
+  const { message, reason } = statusIn(text);
+  const seconds = Number(headers["retry-after"]);
+  return new ApiError(reasonOfAnswer(statusCode, reason), `the API server refused ${what}: ${message}`, {
+    retryable: statusCode >= 500 || statusCode === 429,
+    retryAfterMs: seconds > 0 ? seconds * 1000 : undefined,
+  });
+}
+
+/** The `Status` object that errors of the API come with; anything else is quoted. */
+function statusIn(text: string): { message: string; reason?: string | undefined } {
   try {
-    return (JSON.parse(text) as { message?: string }).message ?? text;
+    const { message, reason } = JSON.parse(text) as { message?: string; reason?: string };
+    return { message: message ?? text, reason };
   } catch {
-    return text.trim().slice(0, 500);
+    return { message: text.trim().slice(0, 500) };
   }
 }

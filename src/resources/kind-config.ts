@@ -3,7 +3,7 @@
  * Cluster with provider kind. Strict, so that a typo is found here with its line and not by kind in the middle of a boot.
  */
 import { z } from "zod";
-import { isIpAddress, stringMap, subnet } from "./metadata.ts";
+import { ipAddress, stringMap, subnet } from "./metadata.ts";
 
 const port = (what: string) => z.int().min(-1).max(65535).describe(what);
 
@@ -28,11 +28,7 @@ const mount = z.strictObject({
 const portMapping = z.strictObject({
   containerPort: port("Port in the node's container. Example: `80`.").optional(),
   hostPort: port("Port on the Docker host; 0: kind chooses one, -1: Docker chooses one. Default: 0.").optional(),
-  listenAddress: z
-    .string()
-    .refine(isIpAddress, "must be an IP address")
-    .optional()
-    .describe("Address on the Docker host. Default: `0.0.0.0`."),
+  listenAddress: ipAddress.optional().describe("Address on the Docker host. Default: `0.0.0.0`."),
   // kind turns the protocol to upper case before it looks at it.
   protocol: z.enum(["TCP", "UDP", "SCTP", "tcp", "udp", "sctp"]).optional().describe("Default: `TCP`."),
 });
@@ -60,11 +56,7 @@ const node = z.strictObject({
 const networking = z.strictObject({
   ipFamily: z.enum(["ipv4", "ipv6", "dual"]).optional().describe("Default: `ipv4`."),
   apiServerPort: port("Port of the API on the Docker host; 0: chosen. Default: 0.").optional(),
-  apiServerAddress: z
-    .string()
-    .refine(isIpAddress, "must be an IP address")
-    .optional()
-    .describe("Address of the API on the Docker host. Default: `127.0.0.1`."),
+  apiServerAddress: ipAddress.optional().describe("Address of the API on the Docker host. Default: `127.0.0.1`."),
   podSubnet: subnet.optional().describe("Default: `10.244.0.0/16`."),
   serviceSubnet: subnet.optional().describe("Default: `10.96.0.0/16`."),
   disableDefaultCNI: z

@@ -1,14 +1,12 @@
 /** Registry: one image registry in a container on the Docker host, with ctlptl's fields. */
 import { z } from "zod";
 import type { Finding } from "./finding.ts";
-import { apiVersion, isIpAddress, metadataSchema, stringMap, timestamp } from "./metadata.ts";
+import { apiVersion, ipAddress, metadataSchema, stringMap, timestamp } from "./metadata.ts";
 
 const port = z.int().min(0).max(65535, "must be a port: 0 to 65535");
 
 export const registrySpecSchema = z.strictObject({
-  listenAddress: z
-    .string()
-    .refine(isIpAddress, "must be an IP address")
+  listenAddress: ipAddress
     .optional()
     .describe("Address of the Docker host that it listens on. Default: `127.0.0.1`. Example: `0.0.0.0`, for everybody."),
   port: port.optional().describe("Port on the Docker host. 0: the one it has, else one that is free. Default: 0. Limit: 65535."),
