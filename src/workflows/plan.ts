@@ -1,0 +1,312 @@
+/**
+ * What to do about a Run: the pure half of the run reconciler. From the workflow and the JobRuns that are there it says which
+ * to make, which to abort, and how the run stands.
+ *
+ * A job is decided when all that it needs has ended. It then gets its JobRuns: one for each cell, or one that says why it
+ * does not run. What is decided is not decided again, except that an abort asks the `if` of what still runs.
+ */
+import { createHash } from "node:crypto";
+import { SeatrialError } from "../base/errors.ts";
+import type { JobRun } from "../resources/job-run.ts";
+import type { RunStatus } from "../resources/run.ts";
+import { didYouMean } from "../resources/suggest.ts";
+import { type Verdict, worstVerdict } from "../resources/verdict.ts";
+import { decideJob, idleJobRun, isWanted, type JobContexts, type JobDecision, type JobResult, type PlannedJobRun } from "./decide.ts";
+import { holdsExpression, type Json, type Status } from "./expressions.ts";
+import { cellName, labelsOf } from "./matrix.ts";
+import { type Job, jobOf, type Workflow } from "./workflow.ts";
+
+/** What is looked at of a JobRun. */
+export type JobRunView = Pick<JobRun, "spec" | "status"> & { metadata: { name: string } };
+
+export interface RunInput {
+  /** Name of the Run: its JobRuns are named after it. */
+  run: string;
+  workflow: Workflow;
+  contexts: { github: Json; vars: Json; inputs?: Json };
+  /** All JobRuns of the Run, in any order; they stay until the Run has ended. */
+  jobRuns: readonly JobRunView[];
+  /** `spec.jobs` of the Run. */
+  selected?: readonly string[] | undefined;
+  isAborted: boolean;
+}
+
+export interface RunPlan {
+  create: { name: string; spec: PlannedJobRun }[];
+  /** JobRuns whose `spec.abort` is to be set; none that has it already. */
+  abort: { name: string; reason: string }[];
+  status: Pick<RunStatus, "phase" | "verdict" | "cause" | "message" | "counts" | "total">;
+}
+
+type Counts = NonNullable<RunStatus["counts"]>;
+
+export function planRun(input: RunInput): RunPlan {
+  let selection: Selection;
+  try {
+    selection = selectJobs(input.workflow, input.selected);
+  } catch (error) {
+    if (!(error instanceof SeatrialError)) throw error;
+    return {
+      create: [],
+      abort: [],
+      status: { phase: "Finished", verdict: "error", cause: "invalid-workflow", message: error.message, counts: {}, total: 0 },
+    };
+  }
+  const planner = new Planner(input, selection);
+  const states = input.workflow.jobs.filter(({ id }) => selection.has(id)).map((job) => planner.stateOf(job));
+  return { create: planner.create, abort: planner.abort, status: statusOf(states, input) };
+}
+
+/** Deterministic name of a JobRun, with the place of its cell in the matrix; a DNS subdomain when the run's name is one. */
+export function jobRunName(run: string, job: string, index: number): string {
+  const slug = job
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^-+|-+$/g, "")
+    .slice(0, 40);
+  const isExact = slug === job;
+  const digest = createHash("sha256").update(job).digest("hex").slice(0, 6);
+  return [run, slug, ...(isExact ? [] : [digest]), index].filter((part) => part !== "").join("-");
+}
+
+// ---- Selection
+
+/** Jobs of the run; of each all cells, or those that were named. */
+export type Selection = ReadonlyMap<string, "all" | readonly string[]>;
+
+/**
+ * The jobs that were asked for, as `JOB` or `JOB (cell)`, by id or by name, and all that they need.
+ * @throws SeatrialError `not-found` for the first that is no job of the workflow.
+ */
+export function selectJobs(workflow: Workflow, selected: readonly string[] | undefined): Selection {
+  const selection = new Map<string, "all" | readonly string[]>();
+  const add = (job: Job, cells: "all" | readonly string[]): void => {
+    const before = selection.get(job.id);
+    if (before === "all") return;
+    selection.set(job.id, cells === "all" ? cells : [...(before ?? []), ...cells]);
+    if (before === undefined) for (const need of job.needs) add(jobOf(workflow, need), "all");
+  };
+  for (const job of selected === undefined ? workflow.jobs : []) add(job, "all");
+  for (const name of selected ?? []) {
+    const whole = workflow.jobs.filter((job) => namesOf(job).includes(name));
+    const inPart = workflow.jobs.filter((job) => job.matrix && namesOf(job).some((own) => name.startsWith(`${own} (`)));
+    if (whole.length + inPart.length === 0) {
+      const known = workflow.jobs.map(({ id }) => id);
+      throw new SeatrialError("not-found", `workflow ${workflow.path} has no job ${name}${didYouMean(name, known)}`, {
+        hint: `its jobs are ${known.join(", ")}`,
+      });
+    }
+    for (const job of whole) add(job, "all");
+    if (whole.length === 0) for (const job of inPart) add(job, [name]);
+  }
+  return selection;
+}
+
+/** Its id, and its name where that is the same for all cells. */
+function namesOf({ id, name }: Job): string[] {
+  return name && !holdsExpression(name.text) ? [id, name.text] : [id];
+}
+
+/** The cells that were asked for: by their names, or by the job's id with the cell. */
+function selectCells(decision: JobDecision, job: Job, wanted: "all" | readonly string[]): JobDecision {
+  if (decision.kind !== "run" || wanted === "all") return decision;
+  const cells = decision.cells.filter(({ name, cell }) => {
+    return wanted.includes(name) || wanted.includes(cellName(job.id, labelsOf(JSON.parse(cell ?? "{}") as Json)));
+  });
+  if (cells.length > 0) return { kind: "run", cells };
+  const known = decision.cells.map(({ name }) => name).join(", ");
+  return { kind: "invalid", message: `${job.id} has no cell ${wanted.join(", ")}; it has ${known}` };
+}
+
+// ---- One job
+
+interface JobState {
+  /** Those that are there, in the order of the cells. */
+  views: JobRunView[];
+  /** JobRuns that are not there yet. */
+  missing: number;
+  /** Absent until it has ended. */
+  ended?: { result: JobResult; outputs: Record<string, string> };
+}
+
+/** Decides each job once, after those that it needs. */
+class Planner {
+  readonly create: RunPlan["create"] = [];
+  readonly abort: RunPlan["abort"] = [];
+  readonly #input: RunInput;
+  readonly #selection: Selection;
+  readonly #jobs: ReadonlyMap<string, Job>;
+  readonly #views = new Map<string, JobRunView[]>();
+  readonly #states = new Map<string, JobState>();
+
+  constructor(input: RunInput, selection: Selection) {
+    this.#input = input;
+    this.#selection = selection;
+    this.#jobs = new Map(input.workflow.jobs.map((job) => [job.id, job]));
+    for (const view of input.jobRuns) {
+      const views = this.#views.get(view.spec.job);
+      if (views) views.push(view);
+      else this.#views.set(view.spec.job, [view]);
+    }
+  }
+
+  stateOf(job: Job): JobState {
+    let state = this.#states.get(job.id);
+    if (!state) {
+      state = this.#look(job);
+      this.#states.set(job.id, state);
+    }
+    return state;
+  }
+
+  #look(job: Job): JobState {
+    const views = (this.#views.get(job.id) ?? []).toSorted((a, b) => indexOf(a) - indexOf(b));
+    // All of them are looked at, also when the first has not ended.
+    const isReady = job.needs.map((id) => this.stateOf(this.#jobs.get(id)!)).every(({ ended }) => ended);
+    if (!isReady && views.length === 0) return { views, missing: 1 };
+
+    const missing = !isReady || isComplete(views) ? [] : this.#missing(job, views);
+    this.create.push(...missing);
+    this.#abortCells(job, views);
+    if (missing.length > 0 || views.some(({ status }) => !status?.verdict)) return { views, missing: missing.length };
+    return { views, missing: 0, ended: { result: resultOf(views), outputs: outputsOf(views) } };
+  }
+
+  /** After a crash some cells may be there already: the decision is the same, and only the others are made. */
+  #missing(job: Job, views: readonly JobRunView[]): RunPlan["create"] {
+    const { workflow, run, isAborted } = this.#input;
+    const decided = decideJob(workflow, job.id, this.#contextsOf(job), this.#statusOf(job));
+    if (views.length > 0 && decided.kind !== "run" && isAborted) return [];
+    const decision = selectCells(decided, job, this.#selection.get(job.id)!);
+    const specs =
+      decision.kind === "run"
+        ? decision.cells
+        : [idleJobRun(job, decision.kind === "skip" ? { skip: decision.reason } : { invalid: decision.message })];
+    const present = new Set(views.map(({ metadata }) => metadata.name));
+    return specs.map((spec, i) => ({ name: jobRunName(run, job.id, indexIn(spec) ?? i), spec })).filter(({ name }) => !present.has(name));
+  }
+
+  #abortCells(job: Job, views: readonly JobRunView[]): void {
+    const open = views.filter(({ spec, status }) => !status?.verdict && spec.abort === undefined);
+    const failed = views.find((view) => view.spec.failFast === true && resultOf([view]) === "failure");
+    if (open.length === 0) return;
+    if (failed)
+      for (const { metadata } of open)
+        this.abort.push({ name: metadata.name, reason: `${failed.spec.name} failed, and the matrix is fail-fast` });
+    else if (this.#input.isAborted && !this.#goesOn(job))
+      for (const { metadata } of open) this.abort.push({ name: metadata.name, reason: "the run was aborted" });
+  }
+
+  /** Whether an abort spares it: its `if` holds even so, as with `always()`. */
+  #goesOn(job: Job): boolean {
+    try {
+      return isWanted(job, this.#contextsOf(job), this.#statusOf(job));
+    } catch (error) {
+      if (error instanceof SeatrialError) return false;
+      throw error;
+    }
+  }
+
+  #contextsOf(job: Job): JobContexts {
+    return { ...this.#input.contexts, needs: Object.fromEntries(job.needs.map((id) => [id, this.#endOf(id)])) };
+  }
+
+  /** `success()` and `failure()` look at all ancestors, not only at those in `needs`. */
+  #statusOf(job: Job): Status {
+    const results = [...this.#ancestorsOf(job)].map((id) => this.#endOf(id).result);
+    const { isAborted } = this.#input;
+    return {
+      isSuccess: !isAborted && results.every((result) => result === "success"),
+      isFailure: !isAborted && results.includes("failure"),
+      isCancelled: isAborted,
+    };
+  }
+
+  #endOf(id: string): NonNullable<JobState["ended"]> {
+    return this.stateOf(this.#jobs.get(id)!).ended ?? { result: "skipped", outputs: {} };
+  }
+
+  /** A set that grows while it is walked. */
+  #ancestorsOf(job: Job): Set<string> {
+    const found = new Set(job.needs);
+    for (const id of found) for (const need of this.#jobs.get(id)!.needs) found.add(need);
+    return found;
+  }
+}
+
+/** Whether all JobRuns of a job are there, as far as they themselves can tell; a selection of cells has to be decided anew. */
+function isComplete(views: readonly JobRunView[]): boolean {
+  const [first] = views;
+  if (!first) return false;
+  if (first.spec.skip !== undefined || first.spec.invalid !== undefined) return true;
+  return views.length === strategyOf(first.spec)["job-total"];
+}
+
+function strategyOf({ strategyContext }: Pick<PlannedJobRun, "strategyContext">): { "job-index"?: number; "job-total"?: number } {
+  return strategyContext === undefined ? {} : (JSON.parse(strategyContext) as object);
+}
+
+function indexIn(spec: Pick<PlannedJobRun, "strategyContext">): number | undefined {
+  return strategyOf(spec)["job-index"];
+}
+
+function indexOf({ spec }: JobRunView): number {
+  return indexIn(spec) ?? 0;
+}
+
+/** The verdict as the run counts it: a failure that was allowed for is none. */
+function countedVerdict({ spec, status }: JobRunView): Verdict | undefined {
+  const verdict = status?.verdict;
+  const isFailure = verdict === "failed" || verdict === "error" || verdict === "timed-out";
+  return isFailure && spec.continueOnError ? "passed" : verdict;
+}
+
+/** The worst of its cells. */
+function resultOf(views: readonly JobRunView[]): JobResult {
+  const verdict = worstVerdict(views.flatMap((view) => countedVerdict(view) ?? []));
+  if (verdict === "passed") return "success";
+  if (verdict === "aborted") return "cancelled";
+  return verdict === "skipped" || verdict === undefined ? "skipped" : "failure";
+}
+
+/** Of all cells together: the last that says something wins. */
+function outputsOf(views: readonly JobRunView[]): Record<string, string> {
+  const outputs = new Map<string, string>();
+  for (const [name, value] of views.flatMap(({ status }) => Object.entries(status?.outputs ?? {}))) {
+    if (value !== "" || !outputs.has(name)) outputs.set(name, value);
+  }
+  return Object.fromEntries(outputs);
+}
+
+// ---- The run
+
+function statusOf(states: readonly JobState[], { isAborted, jobRuns }: RunInput): RunPlan["status"] {
+  const views = states.flatMap((state) => state.views);
+  const counts: Counts = {};
+  const count = (where: keyof Counts, by = 1) => (counts[where] = (counts[where] ?? 0) + by);
+  for (const { status } of views) {
+    const isWaiting = status?.phase === undefined || status.phase === "Waiting";
+    count(status?.verdict ?? (isWaiting ? "waiting" : "running"));
+  }
+  const missing = states.reduce((sum, state) => sum + state.missing, 0);
+  if (missing > 0) count("waiting", missing);
+  const total = views.length + missing;
+  if (states.some(({ ended }) => !ended)) return { phase: jobRuns.length === 0 ? "Pending" : "Running", counts, total };
+
+  // An abort that came before all had ended shows, even when nothing ran that it could end.
+  const cut = isAborted && views.some(({ status }) => status?.verdict === "skipped" || status?.verdict === "aborted");
+  const verdict =
+    worstVerdict([...views.flatMap((view) => countedVerdict(view) ?? []), ...(cut ? (["aborted"] as const) : [])]) ?? "skipped";
+  const culprits = views.filter((view) => countedVerdict(view) === verdict);
+  const cause = verdict === "error" ? culprits[0]?.status?.cause : undefined;
+  return { phase: "Finished", verdict, ...(cause && { cause }), ...messageOf(verdict, culprits), counts, total };
+}
+
+function messageOf(verdict: Verdict, culprits: readonly JobRunView[]): { message?: string } {
+  if (verdict === "passed" || verdict === "skipped" || culprits.length === 0) return {};
+  const shown = culprits.slice(0, 5).map(({ spec }) => spec.name);
+  const more = culprits.length > shown.length ? ` and ${culprits.length - shown.length} more` : "";
+  const [only] = culprits.length === 1 ? culprits : [];
+  const why = only?.status?.message ? `: ${only.status.message}` : "";
+  return { message: `${verdict}: ${shown.join(", ")}${more}${why}`.slice(0, 4096) };
+}

@@ -1,0 +1,98 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { matchesAny, patternMistake } from "./pattern.ts";
+import { isTriggered, type Triggers, type TriggerEvent } from "./triggers.ts";
+
+test.each<[pattern: string, matching: string[], others: string[]]>([
+  ["main", ["main"], ["Main", "mains", "x/main"]],
+  ["feature/*", ["feature/my-branch", "feature/"], ["feature/beta-a/my-branch", "feature"]],
+  ["feature/**", ["feature/beta-a/my-branch", "feature/your"], ["features"]],
+  ["releases/mona-the-octocat", ["releases/mona-the-octocat"], []],
+  ["*", ["main", "releases"], ["all/the/branches"]],
+  ["**", ["all/the/branches", "every/tag", ""], []],
+  ["*feature", ["mona-feature", "feature", "ver-10-feature"], ["x/feature"]],
+  ["v2*", ["v2", "v2.0", "v2.9"], ["v1"]],
+  ["v[12].[0-9]+.[0-9]+", ["v1.10.1", "v2.0.0"], ["v3.1.1", "v1..1"]],
+  ["Octoc?t", ["Octoct", "Octot"], ["Octocat"]],
+  ["[CB]at", ["Cat", "Bat"], ["Rat"]],
+  ["[1-2]00", ["100", "200"], ["300"]],
+  ["a\\*b", ["a*b"], ["axb"]],
+  ["c\\+\\+", ["c++"], ["cc"]],
+  ["a+", ["a", "aaa"], ["", "b"]],
+  ["feature*test", ["featureXtest"], ["feature/test"]],
+  ["**.x", ["a/b.x"], ["a/b.y"]],
+])("pattern %s", (pattern, matching, others) => {
+  expect(matching.filter((name) => !matchesAny([pattern], name))).toEqual([]);
+  expect(others.filter((name) => matchesAny([pattern], name))).toEqual([]);
+});
+
+test.each<[string, string[], string, boolean]>([
+  ["an exception after it", ["releases/**", "!releases/**-alpha"], "releases/10-alpha", false],
+  ["no exception", ["releases/**", "!releases/**-alpha"], "releases/10", true],
+  ["an exception of the exception", ["releases/**", "!releases/**-alpha", "releases/x-alpha"], "releases/x-alpha", true],
+  ["exceptions alone", ["!x"], "main", false],
+])("patterns in their order: %s", (_, patterns, name, expected) => {
+  expect(matchesAny(patterns, name)).toBe(expected);
+});
+
+test.each([
+  ["", "is empty"],
+  ["!", "is empty"],
+  ["a[b", "has a [ without its ]; write \\[ for itself"],
+  ["+a", "begins with +, which says how often what stands before it comes; write \\+ for itself"],
+  ["a\\", "ends with \\"],
+  ["a".repeat(2000), "is longer than 1024 characters"],
+  ["ok/**", undefined],
+])("mistake in pattern %s", (pattern, expected) => {
+  expect(patternMistake(pattern)).toBe(expected);
+});
+
+test("a pattern made to be slow is not", () => {
+  const before = process.cpuUsage();
+  expect(matchesAny([`${"**a+".repeat(200)}b`], "a".repeat(1000))).toBe(false);
+  const { user } = process.cpuUsage(before);
+  expect(user / 1e6).toBeLessThan(2);
+});
+
+test("any pattern of letters, slashes and stars matches what the regular expression matches", () => {
+  const text = (...characters: string[]) =>
+    fc.array(fc.constantFrom(...characters), { minLength: 1, maxLength: 8 }).map((all) => all.join(""));
+  fc.assert(
+    fc.property(text("a", "b", "/", "*", "**", "[ab]"), text("a", "b", "/"), (pattern, name) => {
+      const source = pattern.replaceAll(/\*\*|\*/g, (stars) => (stars === "*" ? "[^/]*" : ".*"));
+      expect(matchesAny([pattern], name)).toBe(new RegExp(`^${source}$`).test(name));
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+describe("what starts a workflow", () => {
+  const push = (ref: string): TriggerEvent => ({ event: "push", ref });
+  const pull = (baseRef: string, action?: string): TriggerEvent => ({ event: "pull_request", ref: "refs/pull/7/merge", baseRef, action });
+  const types = ["opened", "synchronize", "reopened"] as const;
+  test.each<[string, Triggers, TriggerEvent, boolean]>([
+    ["push, branch", { push: {} }, push("refs/heads/main"), true],
+    ["push, tag", { push: {} }, push("refs/tags/v1"), true],
+    ["push, no such event", { pull_request: { types } }, push("refs/heads/main"), false],
+    ["branches, matching", { push: { branches: ["main"] } }, push("refs/heads/main"), true],
+    ["branches, other", { push: { branches: ["main"] } }, push("refs/heads/x"), false],
+    ["branches leave out tags", { push: { branches: ["**"] } }, push("refs/tags/v1"), false],
+    ["tags leave out branches", { push: { tags: ["**"] } }, push("refs/heads/main"), false],
+    ["branches and tags, branch", { push: { branches: ["main"], tags: ["v*"] } }, push("refs/heads/main"), true],
+    ["branches and tags, tag", { push: { branches: ["main"], tags: ["v*"] } }, push("refs/tags/v2"), true],
+    ["branches and tags, other tag", { push: { branches: ["main"], tags: ["v*"] } }, push("refs/tags/x"), false],
+    ["branches-ignore, matching", { push: { branchesIgnore: ["wip/**"] } }, push("refs/heads/wip/a/b"), false],
+    ["branches-ignore, other", { push: { branchesIgnore: ["wip/**"] } }, push("refs/heads/main"), true],
+    ["branches-ignore leaves out tags", { push: { branchesIgnore: ["wip/**"] } }, push("refs/tags/v1"), false],
+    ["tags-ignore", { push: { tagsIgnore: ["v*"] } }, push("refs/tags/x"), true],
+    ["pull request", { pull_request: { types } }, pull("main", "synchronize"), true],
+    ["pull request found without an action", { pull_request: { types: ["opened"] } }, pull("main"), true],
+    ["pull request, other type", { pull_request: { types } }, pull("main", "labeled"), false],
+    ["pull request, a type that was left out", { pull_request: { types: ["opened"] } }, pull("main", "synchronize"), false],
+    ["pull request to a branch", { pull_request: { types, branches: ["releases/**"] } }, pull("releases/1/2"), true],
+    ["pull request to another branch", { pull_request: { types, branches: ["releases/**"] } }, pull("main"), false],
+    ["pull request, ignored branch", { pull_request: { types, branchesIgnore: ["main"] } }, pull("main"), false],
+  ])("%s", (_, on, event, expected) => {
+    expect(isTriggered({ on }, event)).toBe(expected);
+  });
+});
