@@ -305,7 +305,7 @@ class Builder {
 }
 
 /** The mirror that this machine's own packages come from. */
-async function debianMirror(): Promise<string> {
+export async function debianMirror(): Promise<string> {
   for (const path of ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"]) {
     if (!existsSync(path)) continue;
     const found = /^(?:URIs:\s*|deb\s+(?:\[[^\]]*\]\s+)?)(https?:\S+)/m.exec(await readFile(path, "utf8"))?.[1];

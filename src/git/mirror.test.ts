@@ -1,0 +1,311 @@
+import { existsSync } from "node:fs";
+import { readdir, rename, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { type Mirror, Mirrors } from "./mirror.ts";
+import { scratchFolder, type TestRepository, testEnvironment, testRepository } from "./testdata/repository.ts";
+
+const missing = "0123456789abcdef0123456789abcdef01234567";
+
+interface Bench {
+  upstream: TestRepository;
+  mirrors: Mirrors;
+  mirror: Mirror;
+  folder: string;
+  setNow(day: string): void;
+}
+
+/** An upstream with one commit, and its mirror, which has nothing yet. */
+async function bench(): Promise<Bench & { first: string }> {
+  const folder = await scratchFolder();
+  const upstream = await testRepository();
+  let now = new Date("2026-03-01T12:00:00Z");
+  const mirrors = new Mirrors({ environment: testEnvironment, folder: folder.path, now: () => now });
+  onTestFinished(async () => {
+    await mirrors.close();
+    await upstream[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  });
+  const first = await upstream.commit({ "a.txt": "one\n", "docs/b.txt": "two\n" }, "first");
+  return { upstream, mirrors, mirror: mirrors.of("lab", "1"), folder: folder.path, first, setNow: (day) => (now = new Date(day)) };
+}
+
+describe("a mirror", () => {
+  test("fetches commits by their id, also those that no branch names any more", async () => {
+    const { upstream, mirror, first } = await bench();
+    const lost = await upstream.commit({ "a.txt": "lost\n" });
+    await upstream.git("reset", "-q", "--hard", first);
+    expect(await mirror.hasCommit(lost)).toBe(false);
+    await mirror.fetch({ url: upstream.folder }, { commits: [lost] });
+    expect(await mirror.hasCommit(lost)).toBe(true);
+    expect(await mirror.isAncestor(first, lost)).toBe(true);
+    expect(await mirror.isAncestor(lost, first)).toBe(false);
+    expect(await mirror.readFile(lost, "a.txt")).toBe("lost\n");
+  });
+
+  test("follows refs, and lets go of those that are gone", async () => {
+    const { upstream, mirror, first } = await bench();
+    await upstream.git("branch", "feature");
+    const refs = ["refs/heads/*"];
+    await mirror.fetch({ url: upstream.folder }, { refs });
+    await upstream.git("branch", "-D", "feature");
+    const second = await upstream.commit({ "a.txt": "changed\n" });
+    await mirror.fetch({ url: upstream.folder }, { refs });
+    expect(await refsOf(mirror)).toEqual([`refs/heads/main ${second}`]);
+    expect(await mirror.hasCommit(first)).toBe(true);
+  });
+
+  test("does not ask for what it has", async () => {
+    const { upstream, mirror, first } = await bench();
+    await mirror.fetch({ url: upstream.folder }, { commits: [first] });
+    await rename(upstream.folder, `${upstream.folder}-away`);
+    try {
+      await mirror.fetch({ url: upstream.folder }, { commits: [first, first] });
+    } finally {
+      await rename(`${upstream.folder}-away`, upstream.folder);
+    }
+  });
+
+  test("many who want the same at once share one fetch; one bad wish spoils no other", async () => {
+    const { upstream, mirror, first } = await bench();
+    const second = await upstream.commit({ "a.txt": "two\n" });
+    const source = { url: upstream.folder };
+    const results = await Promise.allSettled([
+      ...Array.from({ length: 20 }, async () => await mirror.fetch(source, { commits: [second] })),
+      mirror.fetch(source, { commits: [missing] }),
+      mirror.fetch(source, { commits: [first] }),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual([...Array<string>(20).fill("fulfilled"), "rejected", "fulfilled"]);
+    // The first fetch brought the others' commits: one pack came.
+    expect((await upstreamPacks(mirror)).length).toBe(1);
+  });
+
+  test("a caller that gives up stops waiting; the others get what they asked for", async () => {
+    const { upstream, mirror, first } = await bench();
+    const abort = new AbortController();
+    const impatient = mirror.fetch({ url: upstream.folder }, { commits: [first] }, abort.signal);
+    const patient = mirror.fetch({ url: upstream.folder }, { commits: [first] });
+    abort.abort(new Error("enough"));
+    await expect(impatient).rejects.toThrow("enough");
+    await patient;
+    expect(await mirror.hasCommit(first)).toBe(true);
+  });
+
+  test("two mirrors of one folder, as of two processes, do not hinder each other", async () => {
+    const { upstream, mirror, mirrors, first, folder } = await bench();
+    const other = new Mirrors({ environment: testEnvironment, folder, now: () => new Date("2026-03-01T00:00:00Z") }).of("lab", "1");
+    const both = [mirror, other].map(async (each) => await each.fetch({ url: upstream.folder }, { commits: [first] }));
+    await Promise.all(both);
+    expect(await mirror.hasCommit(first)).toBe(true);
+    expect(mirrors.of("lab", "1")).toBe(mirror);
+  });
+
+  test.each([
+    ["a commit that is not there", "not-found", (upstream: string) => ({ url: upstream }), { commits: [missing] }],
+    ["a ref that is not there", "not-found", (upstream: string) => ({ url: upstream }), { refs: ["refs/heads/none"] }],
+    ["a repository that is not there", "not-found", () => ({ url: "/nowhere/at/all" }), { refs: ["refs/heads/*"] }],
+    ["a forge that is down", "unreachable", () => ({ url: "http://127.0.0.1:1/a.git" }), { refs: ["refs/heads/*"] }],
+  ] as const)("%s is %s", async (_, code, source, wanted) => {
+    const { upstream, mirror } = await bench();
+    await expect(mirror.fetch(source(upstream.folder), wanted)).rejects.toMatchObject({ code, retryable: code === "unreachable" });
+  });
+
+  test("refuses a pack with a broken object", async () => {
+    const { upstream, mirror } = await bench();
+    // A tree with an entry named `.git` is how a checkout would be made to write where hooks are.
+    const blob = await upstream.git("rev-parse", "HEAD:a.txt");
+    const entry = Buffer.concat([Buffer.from("100644 .git\0"), Buffer.from(blob, "hex")]);
+    await writeFile(join(upstream.folder, ".git", "entry"), entry);
+    const tree = await upstream.git("hash-object", "-t", "tree", "-w", "--literally", join(upstream.folder, ".git", "entry"));
+    const commit = await upstream.git("commit-tree", tree, "-m", "evil");
+    await expect(mirror.fetch({ url: upstream.folder }, { commits: [commit] })).rejects.toThrow(/hasDotgit|contains '\.git'/);
+    expect(await mirror.hasCommit(commit)).toBe(false);
+  });
+
+  test("neither the token nor anything like it is in a message, an argument or a URL", async () => {
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      seen.push(`${request.url} ${request.headers.authorization}`);
+      response.writeHead(401, { "www-authenticate": "Basic" }).end();
+    });
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    const { mirror } = await bench();
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a/b.git`;
+    const source = { url, credentials: { username: "bot", password: "canary" } };
+    const error = await mirror.fetch(source, { refs: ["refs/heads/*"] }).catch((thrown: unknown) => thrown as Error);
+    expect(error).toMatchObject({ code: "refused" });
+    const basic = Buffer.from("bot:canary").toString("base64");
+    expect(seen[0]).toBe(`/a/b.git/info/refs?service=git-upload-pack Basic ${basic}`);
+    for (let at: unknown = error; at instanceof Error; at = at.cause)
+      expect(`${at.message} ${at.stack}`).not.toMatch(new RegExp(`canary|${basic}`));
+  });
+
+  test.each([["../x"], [""], ["a/b"], [".hidden"], ["-option"]])("the name %j is refused", async (name) => {
+    const { mirrors } = await bench();
+    expect(() => mirrors.of("lab", name)).toThrow(expect.objectContaining({ code: "invalid" }));
+    expect(() => mirrors.of(name, "1")).toThrow(expect.objectContaining({ code: "invalid" }));
+  });
+
+  test("close ends a fetch that hangs", async () => {
+    const server = createServer(() => {}); // It never answers.
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { mirror, mirrors } = await bench();
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a.git`;
+    const connected = new Promise((resolve) => server.once("request", resolve));
+    const fetching = mirror.fetch({ url }, { refs: ["refs/heads/*"] });
+    fetching.catch(() => {}); // Awaited below.
+    await connected;
+    await mirrors.close();
+    await expect(fetching).rejects.toMatchObject({ code: "aborted" });
+  });
+});
+
+describe("files of a commit", () => {
+  test("are read as they are, and listed by name", async () => {
+    const { upstream, mirror } = await bench();
+    const text = "no line break at the end, ünïcode, \ttabs\n\n";
+    await upstream.write({ ".seatrial/b.yml": text, ".seatrial/a b.yml": "x", ".seatrial/sub/c.yml": "y", ".seatrial/é.yml": "" });
+    await symlink("b.yml", join(upstream.folder, ".seatrial", "link.yml"));
+    const commit = await upstream.commit({});
+    await mirror.fetch({ url: upstream.folder }, { commits: [commit] });
+    expect(await mirror.readFile(commit, ".seatrial/b.yml")).toBe(text);
+    expect(await mirror.readFile(commit, ".seatrial/a b.yml")).toBe("x");
+    expect(await mirror.readFile(commit, ".seatrial/é.yml")).toBe("");
+    expect(await mirror.readFile(commit, ".seatrial/none.yml")).toBeUndefined();
+    expect((await mirror.listFiles(commit, ".seatrial")).map(({ path, bytes }) => `${path} ${bytes}`)).toEqual([
+      ".seatrial/a b.yml 1",
+      `.seatrial/b.yml ${Buffer.byteLength(text)}`,
+      ".seatrial/é.yml 0",
+    ]);
+    expect(await mirror.listFiles(commit, "nothing")).toEqual([]);
+    await expect(mirror.readFile(commit, ".seatrial/link.yml")).rejects.toThrow("not a regular file");
+    await expect(mirror.readFile(commit, ".seatrial")).rejects.toThrow("not a regular file");
+    await expect(mirror.readFile(commit, ".seatrial/b.yml", 10)).rejects.toThrow("10 are allowed");
+  });
+
+  test("that differ between two commits", async () => {
+    const { upstream, mirror, first } = await bench();
+    await upstream.git("mv", "a.txt", "c.txt");
+    const second = await upstream.commit({ "docs/b.txt": "changed\n" });
+    await mirror.fetch({ url: upstream.folder }, { commits: [second] });
+    expect(await mirror.changedPaths(first, second)).toEqual({ paths: ["a.txt", "c.txt", "docs/b.txt"], isComplete: true });
+    expect(await mirror.changedPaths(second, second)).toEqual({ paths: [], isComplete: true });
+  });
+});
+
+describe("the merge of base and heads", () => {
+  /** main, and two branches from its first commit that change other files. */
+  async function branches(given: Awaited<ReturnType<typeof bench>>) {
+    const { upstream, mirror, first } = given;
+    const base = await upstream.commit({ "a.txt": "base\n" });
+    await upstream.git("checkout", "-q", "-b", "one", first);
+    const one = await upstream.commit({ "one.txt": "1\n" });
+    await upstream.git("checkout", "-q", "-b", "two", first);
+    const two = await upstream.commit({ "two.txt": "2\n" });
+    await upstream.git("checkout", "-q", "-b", "clash", first);
+    const clash = await upstream.commit({ "a.txt": "clash\n", "docs/b.txt": "fine\n" });
+    await upstream.git("checkout", "-q", "--orphan", "alone");
+    const alone = await upstream.commit({ "z.txt": "z\n" });
+    await mirror.fetch({ url: upstream.folder }, { refs: ["refs/heads/*"] });
+    return { base, one, two, clash, alone };
+  }
+
+  test("is one commit with all of them as parents", async () => {
+    const given = await bench();
+    const { base, one, two } = await branches(given);
+    const merge = await given.mirror.mergeOf(base, [one, two]);
+    expect(await show(given.mirror, merge)).toEqual([
+      `${base} ${one} ${two}`,
+      "Seatrial <merge@seatrial.invalid> 1700000240 +0000",
+      "Seatrial <merge@seatrial.invalid> 1700000240 +0000",
+      `Merge ${one}, ${two} into ${base}`,
+    ]);
+    for (const [path, text] of Object.entries({ "a.txt": "base\n", "one.txt": "1\n", "two.txt": "2\n" })) {
+      expect(await given.mirror.readFile(merge, path)).toBe(text);
+    }
+  });
+
+  test("has the same id wherever it is made, whatever is in the mirror beside it", async () => {
+    const [here, there] = [await bench(), await bench()];
+    const { base, one, two } = await branches(here);
+    expect(await branches(there)).toMatchObject({ base, one, two });
+    await there.upstream.git("checkout", "-q", "main");
+    await there.upstream.commit({ ".gitattributes": "* merge=union\n", "more.txt": "more\n" });
+    await there.mirror.fetch({ url: there.upstream.folder }, { refs: ["refs/heads/*"] });
+    there.setNow("2027-01-01T00:00:00Z");
+    const merge = await here.mirror.mergeOf(base, [one, two]);
+    expect(await there.mirror.mergeOf(base, [one, two])).toBe(merge);
+    expect(await here.mirror.mergeOf(base, [one, two])).toBe(merge);
+    expect(await here.mirror.mergeOf(base, [two, one])).not.toBe(merge);
+    // Known once and for all: another version of git, or a machine with other settings, must come to it too.
+    expect(merge).toBe("78fcc32db84e07b5faf0695ce131026f0b55b9c8");
+  });
+
+  test("of nothing is the base", async () => {
+    const given = await bench();
+    const { base } = await branches(given);
+    expect(await given.mirror.mergeOf(base, [])).toBe(base);
+  });
+
+  test("with what is in it already is a commit all the same", async () => {
+    const given = await bench();
+    const { base } = await branches(given);
+    const merge = await given.mirror.mergeOf(base, [given.first]);
+    expect(await given.mirror.treeOf(merge)).toBe(await given.mirror.treeOf(base));
+  });
+
+  test("that conflicts names the files", async () => {
+    const given = await bench();
+    const { base, one, clash, alone } = await branches(given);
+    await expect(given.mirror.mergeOf(base, [one, clash])).rejects.toMatchObject({
+      name: "MergeConflictError",
+      code: "conflict",
+      files: ["a.txt"],
+    });
+    await expect(given.mirror.mergeOf(base, [alone])).rejects.toMatchObject({ name: "MergeConflictError", files: [] });
+    await expect(given.mirror.mergeOf(base, [missing])).rejects.toMatchObject({ code: "not-found" });
+  });
+
+  test("survives a collection, until its day is over", async () => {
+    const given = await bench();
+    const { base, one } = await branches(given);
+    const merge = await given.mirror.mergeOf(base, [one]);
+    await given.upstream.git("push", "-q", given.mirror.folder, `${merge}:refs/heads/x`).catch(() => {}); // Nothing but the ref holds it.
+    given.setNow("2026-03-20T00:00:00Z");
+    await given.mirror.maintain(30);
+    await collect(given);
+    expect(await given.mirror.hasCommit(merge)).toBe(true);
+    given.setNow("2026-04-02T00:00:00Z");
+    await given.mirror.maintain(30);
+    await collect(given);
+    expect(await given.mirror.hasCommit(merge)).toBe(false);
+    expect(await given.mirror.hasCommit(base)).toBe(true); // Its branch holds it.
+  });
+});
+
+async function collect({ mirror, upstream }: Bench): Promise<void> {
+  expect(existsSync(mirror.folder)).toBe(true);
+  await upstream.git("--git-dir", mirror.folder, "gc", "-q", "--prune=now");
+}
+
+async function refsOf(mirror: Mirror): Promise<string[]> {
+  await using any = await testRepository();
+  return (await any.git("--git-dir", mirror.folder, "for-each-ref", "--format=%(refname) %(objectname)")).split("\n");
+}
+
+async function show(mirror: Mirror, commit: string): Promise<string[]> {
+  await using any = await testRepository();
+  const format = "%P%n%an <%ae> %ad%n%cn <%ce> %cd%n%s";
+  return (await any.git("--git-dir", mirror.folder, "show", "-s", "--date=raw", `--format=${format}`, commit)).split("\n");
+}
+
+async function upstreamPacks(mirror: Mirror): Promise<string[]> {
+  return (await readdir(join(mirror.folder, "objects", "pack"))).filter((name) => name.endsWith(".pack"));
+}
