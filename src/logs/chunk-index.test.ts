@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { limits } from "../base/limits.ts";
+import { blockOfFeed, ChunkIndexer, decodeBlocks, decodeTimes, encodeIndex, placeOfFeed, timeAt } from "./chunk-index.ts";
+
+test("each line feed is found in its block, each byte's time by its place", () => {
+  const lines = Array.from({ length: 20_000 }, (_, index) => `line ${index} ${"x".repeat(index % 40)}\n`);
+  const bytes = Buffer.from(lines.join(""));
+  const indexer = new ChunkIndexer();
+  // Pieces that meet blocks at odd places; the time changes with every second one.
+  const pieceBytes = 7_777;
+  for (let at = 0, piece = 0; at < bytes.length; at += pieceBytes, piece++)
+    indexer.add(bytes.subarray(at, at + pieceBytes), 1_000 + (piece >> 1));
+  const encoded = encodeIndex(indexer.finish());
+  const blocks = decodeBlocks(encoded.blocks);
+  const times = decodeTimes(encoded.times);
+  expect(indexer.feeds).toBe(lines.length);
+  const found = lines.map((_, index) => {
+    const { block, feedsBefore } = blockOfFeed(blocks, index + 1);
+    const start = block * limits.logBlockBytes;
+    return start + placeOfFeed(bytes.subarray(start, start + limits.logBlockBytes), index + 1 - feedsBefore);
+  });
+  let end = -1;
+  expect(found).toEqual(lines.map((line) => (end += line.length)));
+  for (const place of [0, pieceBytes, 2 * pieceBytes - 1, 2 * pieceBytes, bytes.length - 1]) {
+    expect(timeAt(times, place), `byte ${place}`).toBe(1_000 + (Math.floor(place / pieceBytes) >> 1));
+  }
+});
+
+test("a chunk without a line feed, and one that ends with a block", () => {
+  const indexer = new ChunkIndexer();
+  indexer.add(Buffer.alloc(limits.logBlockBytes * 2, "x"), 5);
+  const { blocks, times } = indexer.finish();
+  expect([...blocks]).toEqual([0, 0, 0]);
+  expect(timeAt(times, limits.logBlockBytes)).toBe(5);
+  expect(placeOfFeed(Buffer.from("a\nb"), 2)).toBe(-1);
+});
