@@ -37,6 +37,11 @@ export function leakedProcesses(folder: string): Leak[] {
   });
 }
 
+/** Command lines of the processes that run in, for, or from the folder. */
+export function processesIn(folder: string): string[] {
+  return leakedProcesses(folder).map(({ what }) => what.replace(/^process \d+: /, ""));
+}
+
 /** Objects on the Docker host with our labels, of these installations. */
 export async function leakedObjects(docker: DockerClient, instances: readonly string[]): Promise<Leak[]> {
   const leaks: Leak[] = [];
@@ -76,15 +81,20 @@ export async function everythingOn(variables: Readonly<Record<string, string | u
 
 /**
  * Files in a test's SEATRIAL_HOME and runtime folder that have no reason to be there: the installation's id and the locks of
- * declared names stay by design, and so do the logs of boots that failed.
+ * declared names stay by design, so do the history with its logs and artifacts, and the logs of boots that failed.
  */
 export async function leakedFiles(home: string, runtime: string): Promise<string[]> {
   const files = async (folder: string) =>
     (await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []))
       .filter((entry) => !entry.isDirectory())
       .map((entry) => join(entry.parentPath, entry.name));
+  const kept = ["instance", "history.db", "logs.db", "runner-key", "api-token", "secrets.json", "secrets.key"].map((name) =>
+    join(home, name),
+  );
   const stays = (path: string) =>
-    /\.lock(-journal)?$/.test(path) || path === join(home, "instance") || path.startsWith(join(home, "failures/"));
+    /\.lock(-journal)?$/.test(path) ||
+    kept.some((file) => path === file || path === `${file}-wal` || path === `${file}-shm`) ||
+    ["failures/", "objects/objects/", "mirrors/", "control-plane/"].some((folder) => path.startsWith(join(home, folder)));
   return [...(await files(home)), ...(await files(runtime))].filter((path) => !stays(path));
 }
 

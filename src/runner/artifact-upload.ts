@@ -1,0 +1,93 @@
+/**
+ * What a job left in ARTIFACTS, to the server: regular files, by their paths. Nothing is followed that leads elsewhere.
+ */
+import { closeSync, constants, type Dirent, fstatSync, openSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { systemCodeOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+
+export interface ArtifactServer {
+  /** Repeats itself until it is answered. @throws what cannot be mended. */
+  artifact(path: string, fd: number, length: number): Promise<void>;
+}
+
+/** Messages about files that were left out, one for each, up to here. */
+const told = 20;
+
+/**
+ * Sends all files of a folder.
+ * @param say told of what was left out, and why.
+ */
+export async function uploadArtifacts(directory: string, server: ArtifactServer, say: (line: string) => void): Promise<void> {
+  let left = 0;
+  const leaveOut = (path: string, why: string) => {
+    if (++left <= told) say(`artifact ${path} is left out: ${why}`);
+  };
+  const files = filesIn(directory, leaveOut);
+  let bytes = 0;
+  const worker = async () => {
+    for (const path of files) {
+      const file = openFile(join(directory, path));
+      if (typeof file === "string") {
+        leaveOut(path, file);
+        continue;
+      }
+      try {
+        if (bytes + file.length > limits.artifactBytes) leaveOut(path, `all of them together have more than ${limits.artifactBytes} bytes`);
+        else {
+          bytes += file.length;
+          await server.artifact(path, file.fd, file.length);
+        }
+      } finally {
+        closeSync(file.fd);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: limits.artifactsAtOnce }, worker));
+  if (left > told) say(`${left - told} more artifacts are left out`);
+}
+
+/** Paths of regular files below a folder, with `/`. */
+function* filesIn(directory: string, leaveOut: (path: string, why: string) => void): Generator<string> {
+  let count = 0;
+  const folders = [{ path: "", depth: 0 }];
+  for (let next = folders.pop(); next; next = folders.pop()) {
+    const folder = next;
+    for (const entry of entriesIn(join(directory, folder.path), (why) => leaveOut(folder.path || "folder", why))) {
+      const path = folder.path === "" ? entry.name : `${folder.path}/${entry.name}`;
+      if (entry.isDirectory()) {
+        if (folder.depth < limits.artifactDepth) folders.push({ path, depth: folder.depth + 1 });
+        else leaveOut(path, `it is more than ${limits.artifactDepth} folders deep`);
+      } else if (!entry.isFile()) leaveOut(path, entry.isSymbolicLink() ? "it is a link" : "it is no regular file");
+      else if (/\p{Cc}|\uFFFD|\\/u.test(path)) leaveOut(JSON.stringify(path), "its name has characters that no other system takes");
+      else if (Buffer.byteLength(path) > limits.archivePathBytes) leaveOut(path, "its path is too long");
+      else if (++count > limits.attemptArtifacts) return leaveOut(path, `there are more than ${limits.attemptArtifacts} files`);
+      else yield path;
+    }
+  }
+}
+
+/** A job may have made a folder unreadable, or removed it. */
+function entriesIn(folder: string, leaveOut: (why: string) => void): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    leaveOut(`it cannot be read: ${systemCodeOf(error)}`);
+    return [];
+  }
+}
+
+/** The open file, or why there is none. */
+function openFile(path: string): { fd: number; length: number } | string {
+  let fd: number;
+  try {
+    // A link or a pipe may stand there by now.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    return `it cannot be read: ${systemCodeOf(error)}`;
+  }
+  const stat = fstatSync(fd);
+  if (stat.isFile()) return { fd, length: stat.size };
+  closeSync(fd);
+  return "it is no regular file";
+}

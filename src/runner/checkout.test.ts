@@ -1,0 +1,158 @@
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { checkoutScript, isCheckout } from "./checkout.ts";
+
+let folder: string;
+let repository: string;
+let sha: string;
+
+const identity = { GIT_AUTHOR_NAME: "a", GIT_AUTHOR_EMAIL: "a@example.org", GIT_COMMITTER_NAME: "a", GIT_COMMITTER_EMAIL: "a@example.org" };
+const env = () => ({ PATH: process.env["PATH"], HOME: folder, ...identity });
+const git = (directory: string, ...args: string[]) =>
+  execFileSync("git", args, { cwd: directory, env: env(), encoding: "utf8", stdio: "pipe" }).trim();
+
+/** A repository of three commits on main, a tag, and a fourth commit that no branch has, as a merge for a pull request is. */
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "checkout-"));
+  const made = folder;
+  onTestFinished(async () => await rm(made, { recursive: true }));
+  repository = join(folder, "origin it's");
+  await mkdir(repository);
+  git(repository, "init", "--quiet", "-b", "main");
+  for (const word of ["one", "two", "three", "merged"]) {
+    if (word === "merged") {
+      git(repository, "tag", "v1");
+      git(repository, "checkout", "--quiet", "--detach");
+    }
+    await writeFile(join(repository, "file"), word);
+    git(repository, "add", ".");
+    git(repository, "commit", "--quiet", "-m", word);
+  }
+  sha = git(repository, "rev-parse", "HEAD");
+  git(repository, "checkout", "--quiet", "main");
+});
+
+/** Runs the checkout as a step does. */
+async function checkOut(inputs: Record<string, string> = {}, ref: string | undefined = "refs/pull/7/merge", from = repository) {
+  const workspace = join(folder, "workspace");
+  await mkdir(workspace, { recursive: true });
+  const output = join(folder, "output");
+  await writeFile(output, "");
+  const { script, variables } = checkoutScript({
+    checkout: { sha, from, ...(ref ? { ref } : {}) },
+    inputs,
+    workspace,
+    authorization: "Bearer t",
+  });
+  const ran = execFileSync("sh", ["-c", script], {
+    cwd: workspace,
+    env: { ...env(), ...variables, GITHUB_OUTPUT: output },
+    encoding: "utf8",
+    stdio: "pipe",
+  });
+  return { workspace, ran, output: await readFile(output, "utf8"), variables };
+}
+
+describe("from a folder", () => {
+  test("the commit without its history, nothing copied", async () => {
+    const { workspace, ran, output } = await checkOut();
+    expect(await readFile(join(workspace, "file"), "utf8")).toBe("merged");
+    expect(git(workspace, "rev-parse", "HEAD")).toBe(sha);
+    expect(git(workspace, "rev-list", "--count", "HEAD")).toBe("1");
+    expect(git(workspace, "status", "--porcelain")).toBe("");
+    expect(git(workspace, "count-objects", "-v")).toMatch(/^count: 0$[^]*^in-pack: 0$/m);
+    expect(() => git(workspace, "symbolic-ref", "-q", "HEAD")).toThrow();
+    expect(ran).toBe(`${sha} merged\n`);
+    expect(output).toBe(`commit=${sha}\nref=refs/pull/7/merge\n`);
+  });
+
+  test("a branch is checked out as that branch", async () => {
+    const { workspace } = await checkOut({}, "refs/heads/main");
+    expect(git(workspace, "symbolic-ref", "HEAD")).toBe("refs/heads/main");
+    expect(git(workspace, "rev-parse", "origin/main")).toBe(sha);
+  });
+
+  test("fetch-depth", async () => {
+    expect(git((await checkOut({ "fetch-depth": "2" })).workspace, "rev-list", "--count", "HEAD")).toBe("2");
+    await rm(join(folder, "workspace"), { recursive: true });
+    const { workspace } = await checkOut({ "fetch-depth": "0", path: "deep/er" });
+    const directory = join(workspace, "deep", "er");
+    expect(git(directory, "rev-list", "--count", "HEAD")).toBe("4");
+    expect(git(directory, "tag")).toBe("v1");
+    expect(git(directory, "rev-list", "--count", "origin/main")).toBe("3");
+    expect(await readdir(workspace)).toEqual(["deep"]);
+  });
+
+  test("a bare mirror, and one that cannot be written", async () => {
+    const bare = join(folder, "mirror.git");
+    git(folder, "clone", "--quiet", "--mirror", repository, bare);
+    git(bare, "fetch", "--quiet", repository, sha);
+    await chmod(bare, 0o555);
+    const { workspace } = await checkOut({}, undefined, bare);
+    expect(await readFile(join(workspace, "file"), "utf8")).toBe("merged");
+    await chmod(bare, 0o755);
+  });
+
+  test("twice into the same folder", async () => {
+    await checkOut();
+    await writeFile(join(folder, "workspace", "file"), "changed");
+    const { workspace } = await checkOut();
+    expect(await readFile(join(workspace, "file"), "utf8")).toBe("merged");
+  });
+});
+
+test("from a server: the token is in the environment alone", () => {
+  const from = "http://127.0.0.1:1/runner/v1/attempts/u/git";
+  const made = checkoutScript({ checkout: { sha: "a".repeat(40), from }, inputs: {}, workspace: "/w", authorization: "Bearer secret" });
+  expect(made.script).not.toContain("secret");
+  expect(made.script).toContain("--depth=1");
+  expect(made.variables).toEqual({
+    GIT_TERMINAL_PROMPT: "0",
+    GIT_CONFIG_COUNT: "1",
+    GIT_CONFIG_KEY_0: `http.${from}.extraHeader`,
+    GIT_CONFIG_VALUE_0: "Authorization: Bearer secret",
+  });
+});
+
+describe("inputs", () => {
+  const make = (inputs: Record<string, string>) =>
+    checkoutScript({ checkout: { sha, ref: "refs/heads/main", from: repository }, inputs, workspace: "/w", authorization: "" });
+
+  test.each([
+    ["the own ref, in each of its forms", { ref: "main" }],
+    ["the own commit's ref", { ref: "refs/heads/main" }],
+    ["what only says the default", { submodules: "false", lfs: "false", clean: "true", "persist-credentials": "false", token: "x" }],
+  ])("%s", (_, inputs) => {
+    expect(make(inputs).script).toContain(sha);
+  });
+
+  test.each([
+    ["another ref", { ref: "other" }, "ref other is not this run's own commit"],
+    ["submodules", { submodules: "recursive" }, "submodules is not supported yet"],
+    ["another repository", { repository: "a/b" }, "repository is not supported yet"],
+    ["a name that is none", { deph: "1" }, "there is no input deph"],
+    ["a path that leads out", { path: "../x" }, "path ../x leads out of the workspace"],
+    ["a depth that is none", { "fetch-depth": "-1" }, "fetch-depth must be a number from 0 on"],
+  ])("%s is refused", (_, inputs, message) => {
+    expect(() => make(inputs)).toThrow(message);
+  });
+
+  test("a run without a commit", () => {
+    expect(() => checkoutScript({ checkout: {}, inputs: {}, workspace: "/w", authorization: "" })).toThrow(
+      "no commit that could be checked out",
+    );
+  });
+});
+
+test.each([
+  ["actions/checkout", true],
+  ["actions/checkout@v4", true],
+  ["actions/checkout@0123456789012345678901234567890123456789", true],
+  ["actions/checkout-more@v1", false],
+  ["other/checkout@v1", false],
+])("%s", (uses, expected) => {
+  expect(isCheckout(uses)).toBe(expected);
+});

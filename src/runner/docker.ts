@@ -1,0 +1,163 @@
+/**
+ * Executor `docker`: the runner, and with it the job's steps, as one container on a Docker host. The container is found again
+ * by its name, which follows from the attempt, and listed by its label.
+ *
+ * The runner and its input are put into the container before it starts: so any image with Node and git will do, and the
+ * token is in no argument, no environment and no image. Nothing of the host is mounted.
+ */
+import { readFile } from "node:fs/promises";
+import { SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { type DockerClient, DockerError } from "../docker/client.ts";
+import type { ContainerDetails } from "../docker/objects.ts";
+import { labels, ownershipLabels } from "../docker/ownership.ts";
+import { archiveOf } from "./archive.ts";
+import { type AttemptLife, attemptMark, type Executor, type ExecutorRequest } from "./executor.ts";
+import type { RunnerInput } from "./protocol.ts";
+
+export interface DockerExecutorOptions {
+  docker: DockerClient;
+  /** This installation's id. */
+  instance: string;
+  /** Path of the runner's bundle. */
+  bundle: string;
+  /** Image of requests that name none. */
+  image: string;
+  /** Origin of the server, as a container of {@link network} reaches it. */
+  server: string;
+  /** Network that every container is in, beside those of its clusters. Default: `bridge`. */
+  network?: string;
+  /** Bounds of one container. Default: none, and {@link defaultPids}. */
+  memoryBytes?: number | undefined;
+  cpus?: number | undefined;
+  pids?: number | undefined;
+  now: () => Date;
+}
+
+/** Label with the attempt's uid, on containers of runners alone: clusters of a job have its owner, too. */
+export const runnerLabel = "seatrial.dev/runner";
+
+/** Processes of a job: a build of a large program has hundreds, a fork bomb ends here. */
+const defaultPids = 4096;
+
+/** Where the runner lives in the container: a volume, so that the work of a job goes to a plain file system, and with the container. */
+const home = "/seatrial";
+
+/**
+ * What Docker gives by default and no build or test needs: raw packets, device files, the audit log. Root in the container
+ * keeps what package managers need.
+ */
+const droppedCapabilities = ["NET_RAW", "MKNOD", "AUDIT_WRITE", "SETPCAP"];
+
+export class DockerExecutor implements Executor {
+  readonly name = "docker";
+  readonly #options: DockerExecutorOptions;
+  #bundle: Promise<Buffer> | undefined;
+
+  constructor(options: DockerExecutorOptions) {
+    this.#options = options;
+  }
+
+  async start(request: ExecutorRequest): Promise<void> {
+    const { docker, server } = this.#options;
+    const { attempt, token, networks = [], signal } = request;
+    const before = await docker.container(nameOf(attempt), signal);
+    if (before && before.State.Status !== "created") return;
+    const id = before?.Id ?? (await this.#create(request));
+    // It may have been made by a server that died before it went on: what follows can be done twice.
+    const joined = Object.values(before?.NetworkSettings.Networks ?? {}).map(({ NetworkID }) => NetworkID);
+    for (const name of networks) {
+      const network = await docker.network(name, signal);
+      if (!network) throw new SeatrialError("not-found", `attempt ${attempt} needs network ${name}, which is not on the Docker host`);
+      if (!joined.includes(network.Id) && !before?.NetworkSettings.Networks[network.Name]) await docker.connect(network.Id, id, [], signal);
+    }
+    const input: RunnerInput = { attempt, token, server, directory: `${home}/attempt` };
+    this.#bundle ??= readFile(this.#options.bundle);
+    const archive = await archiveOf([
+      { name: "runner.cjs", content: await this.#bundle },
+      { name: "input", content: `${JSON.stringify(input)}\n`, mode: 0o600 },
+    ]);
+    await docker.writeArchive(id, home, archive, signal);
+    await docker.startContainer(id, signal);
+  }
+
+  async observe(attempt: string, signal?: AbortSignal): Promise<AttemptLife> {
+    const container = await this.#options.docker.container(nameOf(attempt), signal);
+    if (!container || container.State.Status === "created") return { state: "absent" };
+    const { Status, ExitCode, OOMKilled, Error: trouble } = container.State;
+    if (Status !== "exited" && Status !== "dead") return { state: "running" };
+    const isOutOfMemory = OOMKilled === true && ExitCode !== 0;
+    const how = [`exit code ${ExitCode}`, ...(isOutOfMemory ? ["out of memory"] : []), ...(trouble ? [trouble] : [])].join(", ");
+    const words = ExitCode === 0 ? "" : (await this.#options.docker.containerLogs(container.Id, limits.errorTailLines, signal)).trim();
+    return { state: "ended", message: words === "" ? how : `${how}\n${words}`, isOutOfMemory };
+  }
+
+  async stop(attempt: string, signal?: AbortSignal): Promise<void> {
+    const container = await this.#find(attempt, signal);
+    // What the runner does not end within the time ends with the container.
+    if (container?.State.Running)
+      await this.#options.docker.stopContainer(container.Id, signal, Math.floor(limits.runnerStopMs / 1000) - 5);
+  }
+
+  async remove(attempt: string, signal?: AbortSignal): Promise<void> {
+    await this.stop(attempt, signal);
+    const container = await this.#find(attempt, signal);
+    if (container) await this.#options.docker.removeContainer(container.Id, signal);
+  }
+
+  async list(signal?: AbortSignal): Promise<string[]> {
+    const { docker, instance } = this.#options;
+    const found = await docker.containers([`${labels.instance}=${instance}`, runnerLabel], signal);
+    return found.flatMap(({ Labels }) => Labels[runnerLabel] ?? []);
+  }
+
+  async #find(attempt: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
+    const container = await this.#options.docker.container(nameOf(attempt), signal);
+    const isOurs = container?.Config.Labels?.[labels.instance] === this.#options.instance;
+    return isOurs ? container : undefined;
+  }
+
+  async #create(request: ExecutorRequest): Promise<string> {
+    const { docker, signal, image } = { ...this.#options, ...request, image: request.image ?? this.#options.image };
+    const body = this.#body(request, image);
+    try {
+      return await docker.createContainer(nameOf(request.attempt), body, signal);
+    } catch (error) {
+      if (!(error instanceof DockerError) || error.status !== 404) throw error;
+      await docker.pullImage(image, signal);
+      return await docker.createContainer(nameOf(request.attempt), body, signal);
+    }
+  }
+
+  #body({ attempt, env = {} }: ExecutorRequest, image: string): object {
+    const { instance, now, network = "bridge", memoryBytes, cpus, pids = defaultPids } = this.#options;
+    return {
+      Image: image,
+      Entrypoint: [],
+      // The input is gone from the disk before the first step.
+      Cmd: ["sh", "-c", `cd ${home} && exec <input && rm input && exec node runner.cjs`],
+      Env: Object.entries({ ...env, [attemptMark]: attempt }).map(([name, value]) => `${name}=${value}`),
+      Labels: {
+        ...ownershipLabels({ instance, owner: { attempt }, notAfter: new Date(now().getTime() + limits.attemptLifeMs) }),
+        [runnerLabel]: attempt,
+      },
+      Volumes: { [home]: {} },
+      HostConfig: {
+        // What steps leave behind is nobody's child: Docker's own init reaps it.
+        Init: true,
+        NetworkMode: network,
+        CapDrop: droppedCapabilities,
+        SecurityOpt: ["no-new-privileges"],
+        PidsLimit: pids,
+        // Only the runner's own words: the log of the job goes to the server.
+        LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "1" } },
+        ...(memoryBytes === undefined ? {} : { Memory: memoryBytes, MemorySwap: memoryBytes }),
+        ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
+      },
+    };
+  }
+}
+
+function nameOf(attempt: string): string {
+  return `seatrial-attempt-${attempt}`;
+}

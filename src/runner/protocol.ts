@@ -1,0 +1,115 @@
+/**
+ * What the runner of an attempt and the server say to each other. One attempt, one runner, one token that is good for this
+ * attempt alone. All calls go from the runner to the server, over HTTP, and can be repeated: the runner spools to its disk
+ * and goes on where the server says that it is, so that a restart of the server loses and repeats nothing.
+ *
+ * ```
+ * GET  /runner/v1/attempts/UID/assignment            what to do (AssignmentMessage)
+ * POST /runner/v1/attempts/UID/report                heartbeat, and what happened since (ReportMessage → ReportAnswer)
+ * POST /runner/v1/attempts/UID/log?offset=N          the log's bytes from offset N, masked (→ LogAnswer)
+ * PUT  /runner/v1/attempts/UID/artifacts/PATH        one file
+ * GET  /runner/v1/attempts/UID/git/…                 the repository, in git's smart HTTP protocol, read only
+ * ```
+ * 401: the token is not this attempt's, or the attempt has ended for the server: the runner ends its steps and itself.
+ */
+import { z } from "zod";
+import { stepSchema } from "../resources/job-run.ts";
+import { causeSchema, verdictSchema } from "../resources/verdict.ts";
+
+/** What the starter of the runner writes to its standard input, as one line of JSON: it appears in no argv or environment. */
+export const runnerInputSchema = z.strictObject({
+  attempt: z.string(),
+  /** Origin of the server, without a path. */
+  server: z.string(),
+  token: z.string(),
+  /** Folder of the attempt on the runner's side: spool, step files, workspace. Made when it is not there. */
+  directory: z.string(),
+});
+export type RunnerInput = z.infer<typeof runnerInputSchema>;
+
+export const assignmentSchema = z.strictObject({
+  attempt: z.string(),
+  /** Steps of the JobRun; strings hold their expressions. */
+  steps: z.array(stepSchema),
+  env: z.record(z.string(), z.string()),
+  outputs: z.record(z.string(), z.string()),
+  timeoutMinutes: z.number(),
+  /** Values of the contexts that the server knows: github, needs, matrix, strategy, vars, inputs, runner. `secrets` is apart. */
+  contexts: z.record(z.string(), z.json()),
+  /** Values to expand and to mask. */
+  secrets: z.record(z.string(), z.string()),
+  /** More values to mask that no expression names: tokens, keys of kubeconfigs. */
+  masks: z.array(z.string()),
+  checkout: z.strictObject({
+    /** The commit to check out: the merge of base and heads. Absent: nothing to check out. */
+    sha: z.string().optional(),
+    ref: z.string().optional(),
+    /** Where git finds it: a URL below the server's origin (the token goes in a header), or a folder of this machine. */
+    from: z.string().optional(),
+  }),
+  /** Kubeconfigs by cluster name; the first is KUBECONFIG's current context. */
+  clusters: z.array(
+    z.strictObject({ name: z.string(), kubeconfig: z.string(), registry: z.string().optional(), registryInCluster: z.string().optional() }),
+  ),
+});
+export type AssignmentMessage = z.infer<typeof assignmentSchema>;
+
+export const annotationSchema = z.strictObject({
+  level: z.enum(["error", "warning", "notice"]),
+  message: z.string(),
+  title: z.string().optional(),
+  file: z.string().optional(),
+  line: z.int().optional(),
+  endLine: z.int().optional(),
+  column: z.int().optional(),
+  endColumn: z.int().optional(),
+  step: z.int(),
+  /** Line of the log, from 1, that it was said in. */
+  logLine: z.int(),
+});
+export type Annotation = z.infer<typeof annotationSchema>;
+
+export const stepReportSchema = z.strictObject({
+  /** From 0, as in the assignment. */
+  index: z.int(),
+  name: z.string(),
+  state: z.enum(["running", "finished"]),
+  /** How it ended: `failed` although `continue-on-error` let the job go on. */
+  verdict: verdictSchema.optional(),
+  /** What it counts as, after `continue-on-error`. */
+  conclusion: verdictSchema.optional(),
+  exitCode: z.int().optional(),
+  message: z.string().optional(),
+  startedAt: z.string(),
+  finishedAt: z.string().optional(),
+  /** First line of the log that is its, from 1; lines up to the next step's first are its. */
+  firstLine: z.int(),
+});
+export type StepReport = z.infer<typeof stepReportSchema>;
+
+export const reportSchema = z.strictObject({
+  /** Steps whose state changed since the last report that was acknowledged. */
+  steps: z.array(stepReportSchema),
+  annotations: z.array(annotationSchema),
+  /** Set once, in the last report: the log and the artifacts are stored by then. */
+  result: z
+    .strictObject({
+      verdict: verdictSchema,
+      cause: causeSchema.optional(),
+      message: z.string().optional(),
+      outputs: z.record(z.string(), z.string()),
+      /** Whole length of the log in bytes: the server refuses a result before it has all of it. */
+      logBytes: z.int(),
+    })
+    .optional(),
+});
+export type ReportMessage = z.infer<typeof reportSchema>;
+
+export const reportAnswerSchema = z.strictObject({
+  /** Set when the attempt shall end: the reason, for the log. The runner then ends its steps and reports `aborted`. */
+  abort: z.string().optional(),
+});
+export type ReportAnswer = z.infer<typeof reportAnswerSchema>;
+
+/** `offset`: bytes stored so far; the next call begins there. Also the body of a 409 when the call's offset was another. */
+export const logAnswerSchema = z.strictObject({ offset: z.int() });
