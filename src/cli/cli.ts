@@ -11,8 +11,11 @@ import { registerApply, registerCreate } from "./commands/apply.ts";
 import { registerDelete } from "./commands/delete.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerGet } from "./commands/get.ts";
+import { registerHistory } from "./commands/history.ts";
 import { registerLoad } from "./commands/load.ts";
+import { registerPlan } from "./commands/plan.ts";
 import { registerReap } from "./commands/reap.ts";
+import { registerRun } from "./commands/run.ts";
 import { registerTunnel } from "./commands/tunnel.ts";
 import { registerWith } from "./commands/with.ts";
 import { listenForSignals } from "./signals.ts";
@@ -24,6 +27,8 @@ export interface CliOptions {
   calledAs: string;
   environment: Environment;
   output: Output;
+  /** The terminal that stderr is; undefined when it is none. */
+  terminal?: { columns: number } | undefined;
 }
 
 /** What every command is given. */
@@ -32,6 +37,8 @@ export interface CommandContext {
   environment: Environment;
   output: Output;
   signals: SignalSource;
+  /** The terminal that stderr is; undefined when it is none. */
+  terminal: { columns: number } | undefined;
   /** True when called as `ctlptl`. */
   isCtlptl: boolean;
   /** Exit code of the command when nothing was thrown. */
@@ -42,7 +49,15 @@ export async function runCli(options: CliOptions): Promise<number> {
   const { environment, output } = options;
   using signals = listenForSignals();
   await using workspace = new CommandWorkspace(environment, output, signals.signal);
-  const context: CommandContext = { workspace, environment, output, signals, isCtlptl: options.calledAs === "ctlptl", exitCode: 0 };
+  const context: CommandContext = {
+    workspace,
+    environment,
+    output,
+    signals,
+    terminal: options.terminal,
+    isCtlptl: options.calledAs === "ctlptl",
+    exitCode: 0,
+  };
   const program = commandTree(context, options.calledAs);
   try {
     await program.parseAsync([...options.argv], { from: "user" });
@@ -68,6 +83,9 @@ function commandTree(context: CommandContext, name: string): Command {
     .showHelpAfterError(`(${name} --help shows the commands)`)
     .enablePositionalOptions();
   registerWith(program, context);
+  registerRun(program, context);
+  registerPlan(program, context);
+  registerHistory(program, context);
   registerApply(program, context);
   registerCreate(program, context);
   registerGet(program, context);

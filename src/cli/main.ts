@@ -20,9 +20,10 @@ process.exitCode = await runCli({
     uid: process.getuid?.() ?? 0,
     cwd: process.cwd(),
   }),
+  terminal: process.stderr.isTTY ? { columns: process.stderr.columns } : undefined,
   output: {
     out: (text) => process.stdout.write(`${text}\n`),
-    write: (text) => process.stdout.write(text),
+    write: (part) => process.stdout.write(part),
     err: (text) => process.stderr.write(`${text}\n`),
   },
 });

@@ -163,9 +163,9 @@ export class DockerClient implements AsyncDisposable {
     await this.#json("POST", `/containers/${id}/start`, `start container ${id.slice(0, 12)}`, {});
   }
 
-  /** Stops a container: SIGTERM, and SIGKILL after Docker's own grace. */
-  async stopContainer(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#json("POST", `/containers/${id}/stop?t=2`, `stop container ${id.slice(0, 12)}`, { signal });
+  /** Stops a container: SIGTERM, and SIGKILL after the grace. @param graceSeconds less than {@link limits.dockerRequestMs}. */
+  async stopContainer(id: string, signal?: AbortSignal, graceSeconds = 2): Promise<void> {
+    await this.#json("POST", `/containers/${id}/stop?t=${graceSeconds}`, `stop container ${id.slice(0, 12)}`, { signal });
   }
 
   async renameContainer(id: string, name: string, signal?: AbortSignal): Promise<void> {
@@ -220,6 +220,16 @@ export class DockerClient implements AsyncDisposable {
       if (isNotFound(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Unpacks a tar archive into a folder of the container, running or not, as root. */
+  async writeArchive(id: string, path: string, archive: Buffer, signal?: AbortSignal): Promise<void> {
+    const target = `/containers/${id}/archive?path=${encodeURIComponent(path)}`;
+    await this.#bytes("PUT", target, `write ${path} of container ${id.slice(0, 12)}`, {
+      raw: archive,
+      headers: { "content-type": "application/x-tar" },
+      signal,
+    });
   }
 
   /**

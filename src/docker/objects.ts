@@ -19,7 +19,7 @@ export interface ContainerDetails {
   Name: string;
   Created: string;
   Image: string;
-  State: { Status: string; Running: boolean; Paused: boolean; ExitCode: number; Error: string };
+  State: { Status: string; Running: boolean; Paused: boolean; ExitCode: number; OOMKilled?: boolean; Error: string };
   Config: { Image: string; Labels: Labels | null; Env: string[] | null; Cmd: string[] | null };
   HostConfig: { PortBindings: Record<string, { HostIp: string; HostPort: string }[]> | null; RestartPolicy?: { Name: string } };
   Mounts: { Type: string; Name?: string; Destination: string; Source: string }[];

@@ -1,0 +1,164 @@
+/** `seatrial run [WORKFLOW…]`: the workflows of a repository, on what is in its working tree now. */
+import { readFile } from "node:fs/promises";
+import { constants } from "node:os";
+import { resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
+import { workingChange } from "../../git/working-change.ts";
+import { snapshotWorktree } from "../../git/worktree.ts";
+import { events, type EventName, type Source } from "../../resources/run.ts";
+import { parseDotenv } from "../../secrets/dotenv.ts";
+import { reportReaped } from "../../runner/with.ts";
+import type { NewRun, RunView } from "../../server/api/schemas.ts";
+import type { CommandContext } from "../cli.ts";
+import { LineTree, LiveTree } from "../print/run-tree.ts";
+import { packageVersion } from "./about.ts";
+import { collect } from "./options.ts";
+import { chooseWorkflows, readWorkflows } from "./workflow-files.ts";
+
+interface RunFlags {
+  event?: EventName;
+  job?: string[];
+  matrix?: string[];
+  secretsFile?: string;
+  varsFile?: string;
+  hold?: boolean;
+  for?: number;
+  output?: "json";
+}
+
+export function registerRun(program: Command, context: CommandContext): void {
+  program
+    .command("run")
+    .description("run the workflows of this repository here, each job in its own cluster, on what is in the working tree now")
+    .argument("[workflows...]", "names or files. Default: all that the event starts")
+    .addOption(
+      new Option("--event <event>", "what happened. Default: pull_request when HEAD is ahead of the default branch, else push").choices(
+        events,
+      ),
+    )
+    .option("--job <job>", "only this job and what it needs; `JOB (cell)` for one cell (again for more)", collect)
+    .option("--matrix <key=value>", "only cells with this value (again for more)", collect)
+    .option("--secrets-file <file>", "values of `secrets`: lines NAME=value")
+    .option("--vars-file <file>", "values of `vars`: lines NAME=value")
+    .option("--hold", "keep the clusters of a job that fails")
+    .option("--for <time>", "how long they are kept: 90s, 30m, 1h. Default: 1h", durationOf)
+    .addOption(new Option("-o, --output <format>", "print the result in this form").choices(["json"]))
+    .addHelpText("after", "\nExit code: 0 passed, 1 failed, 2 usage, 4 an error of Seatrial or the host.")
+    .action(async (names: string[], flags: RunFlags) => {
+      context.exitCode = await runHere(names, flags, context);
+    });
+}
+
+async function runHere(names: string[], flags: RunFlags, context: CommandContext): Promise<number> {
+  const { environment, output, signals, workspace } = context;
+  const { signal } = signals;
+  const [snapshot, secrets, vars] = await Promise.all([
+    snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal }),
+    readValues(flags.secretsFile, context),
+    readValues(flags.varsFile, context),
+  ]);
+  const files = await readWorkflows(snapshot.folder);
+  const source = await workingChange(environment, snapshot, flags.event, signal);
+  const chosen = chooseWorkflows(files, names, source);
+  const { openOneShot, reapOneShots } = await import("../../server/one-shot.ts");
+  for (const run of await reapOneShots(environment, new Date()))
+    output.err(`seatrial: ${run} was ended: the command that ran it was killed`);
+  await reportReaped(workspace, { signal });
+  await using engine = await openOneShot(workspace, { folder: snapshot.folder, secrets, vars, version: packageVersion() });
+  const runs: string[] = [];
+  for (const { workflow, text } of chosen) {
+    runs.push(
+      await engine.api.createRun({
+        source,
+        workflow: { path: workflow.path, text },
+        event: eventPayload(source),
+        ...(flags.job ? { jobs: flags.job } : {}),
+        ...(flags.hold ? { hold: { forSeconds: flags.for ?? 3600 } } : {}),
+      }),
+    );
+  }
+  using _abort = signals.onSignal((name) => {
+    for (const run of runs) void engine.api.abort(run, `ended by ${name}`).catch(() => {});
+  });
+  const isTerminal = context.terminal !== undefined && flags.output !== "json";
+  const tree = isTerminal ? new LiveTree(output, context.terminal!.columns) : new LineTree(output);
+  const views = new Map<string, RunView>();
+  const draw = () => tree.draw([...views.values()], new Date());
+  await Promise.all(
+    runs.map(async (run) => {
+      for await (const view of engine.api.stream(run)) {
+        views.set(run, view);
+        draw();
+      }
+    }),
+  );
+  const ended = [...views.values()];
+  if (flags.output === "json") output.out(JSON.stringify(ended, null, 2));
+  else for (const view of ended) await tellFailures(view, engine.api, output);
+  await engine.settled();
+  if (signals.received) return 128 + constants.signals[signals.received];
+  const verdicts = ended.map(({ run }) => run.verdict);
+  if (verdicts.some((verdict) => verdict === "error")) return 4;
+  return verdicts.every((verdict) => verdict === "passed" || verdict === "skipped") ? 0 : 1;
+}
+
+/** The last lines of each job that failed, the failing tests, and where the whole log is. */
+async function tellFailures(
+  { run, jobs }: RunView,
+  api: {
+    tail(job: string, lines: number): Promise<string[]>;
+    failingTests(job: string): Promise<{ name: string; message?: string | undefined; logLine?: number | undefined }[]>;
+  },
+  output: CommandContext["output"],
+): Promise<void> {
+  if (run.message !== undefined && jobs.length === 0) output.err(run.message);
+  for (const job of jobs) {
+    if (job.verdict === undefined || job.verdict === "passed" || job.verdict === "skipped") continue;
+    output.err(`\n${run.workflow.name} / ${job.jobName}: ${job.verdict}${job.message === undefined ? "" : `: ${job.message}`}`);
+    if (job.attempts.length === 0) continue;
+    for (const line of await api.tail(job.name, shownLines)) output.err(`  | ${line}`);
+    for (const test of await api.failingTests(job.name)) {
+      output.err(
+        `  ✗ ${test.name}${test.message === undefined ? "" : `: ${test.message.split("\n")[0]}`}${test.logLine ? ` (line ${test.logLine})` : ""}`,
+      );
+    }
+    for (const { name, kubeconfig } of job.heldUntil === undefined ? [] : job.clusters) {
+      output.err(`  cluster ${name} is kept until ${job.heldUntil}: export KUBECONFIG=${kubeconfig}`);
+    }
+    output.err(`  seatrial logs ${job.name}    # the whole log`);
+  }
+}
+
+/** Enough to see why, and to keep what was before on the screen. */
+const shownLines = 15;
+
+/** What a forge would have sent, as far as expressions usually look. */
+function eventPayload({ event, ref, base, heads, repository, sender }: Source): NewRun["event"] {
+  const owner = repository.name.split("/")[0];
+  const common = { repository: { full_name: repository.name, owner: { login: owner ?? "" } }, sender: { login: sender?.login ?? "" } };
+  if (event === "push") return { ...common, ref, after: base.sha, head_commit: { id: base.sha } };
+  const head = heads?.[0];
+  return {
+    ...common,
+    action: "synchronize",
+    number: 0,
+    pull_request: { number: 0, base, head: { ref: head?.ref ?? "", sha: head?.sha ?? "" } },
+  };
+}
+
+async function readValues(file: string | undefined, { environment }: CommandContext): Promise<Map<string, string>> {
+  if (file === undefined) return new Map();
+  const text = await readFile(resolve(environment.cwd, file), "utf8").catch((error: unknown) => {
+    throw new SeatrialError("usage", `cannot read ${file}: ${messageOf(error)}`, { cause: error });
+  });
+  return parseDotenv(text, file);
+}
+
+/** Seconds. */
+export function durationOf(text: string): number {
+  const match = /^(\d+)([smh])$/.exec(text);
+  const seconds = match ? Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"] : 0;
+  if (seconds < 1 || seconds > 86_400) throw new InvalidArgumentError("It must be a time up to 24h, as in 90s, 30m, 1h.");
+  return seconds;
+}

@@ -1,0 +1,134 @@
+/**
+ * Clusters of jobs: Cluster resources that carry an attempt's uid. Each is booted once with its registry, and its parts are gone
+ * before the resource is. The key is the Cluster's name.
+ *
+ * A boot takes longer than a reconcile may: it runs beside, and its end wakes the key. After a kill -9 of this process the record
+ * says that a boot had begun: its half-made parts are deleted, and it begins anew.
+ */
+import { messageOf } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
+import type { Ownership } from "../../docker/ownership.ts";
+import type { Store } from "../../kube/store.ts";
+import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
+import type { Stored } from "../../resources/object.ts";
+import { runLabels } from "../../resources/run.ts";
+import { deleteRecorded } from "../reap/reap.ts";
+import type { Lister } from "../lister.ts";
+import type { Workspace } from "../workspace.ts";
+import { ThrowawayCluster } from "./throwaway.ts";
+
+export interface JobClustersOptions {
+  store: Store;
+  clusters: Lister<ClusterResource>;
+  workspace: Workspace;
+  ownershipOf(attempt: string): Ownership;
+  /** Folder for the logs of an attempt's clusters. */
+  failuresDirOf(attempt: string): string;
+  /** A boot has ended, or there is something new to tell of it: the key shall be reconciled. */
+  wake(name: string): void;
+  now(): Date;
+}
+
+interface Boot {
+  uid: string;
+  cluster: ThrowawayCluster | undefined;
+  abort: AbortController;
+  /** What it does now; for people. */
+  progress: string;
+  /** Resolves when nothing of the boot runs any more; never rejects. */
+  ended: Promise<void>;
+  outcome: { ok: true } | { ok: false; error: string } | undefined;
+}
+
+export class JobClusters {
+  readonly #options: JobClustersOptions;
+  readonly #boots = new Map<string, Boot>();
+
+  constructor(options: JobClustersOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(name: string): Promise<void> {
+    const cluster = this.#options.clusters.get(name);
+    const attempt = cluster?.metadata.labels?.[runLabels.attempt];
+    if (!cluster || attempt === undefined) return;
+    if (cluster.metadata.deletionTimestamp !== undefined) return await this.#remove(cluster);
+    const boot = this.#boots.get(name);
+    if (boot?.uid === cluster.metadata.uid) return await this.#tell(cluster, boot);
+    const record = await this.#options.workspace.records.read(name);
+    // Another process booted it: it is Ready, or half made by one that is dead.
+    if (record?.phase === "Ready" && cluster.status?.phase === "Ready") return;
+    if (record) await deleteRecorded(this.#options.workspace, record);
+    await this.#begin(cluster, attempt);
+  }
+
+  clusterOf(name: string): ThrowawayCluster | undefined {
+    return this.#boots.get(name)?.cluster;
+  }
+
+  /** Ends the boots that run; what they made is deleted by themselves. */
+  async close(): Promise<void> {
+    for (const { abort } of this.#boots.values()) abort.abort();
+    await Promise.all([...this.#boots.values()].map(async ({ ended }) => await ended));
+  }
+
+  async #begin(cluster: Stored<ClusterResource>, attempt: string): Promise<void> {
+    const { metadata, spec } = cluster;
+    const { workspace, wake } = this.#options;
+    const abort = new AbortController();
+    const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, progress: "", ended: Promise.resolve(), outcome: undefined };
+    this.#boots.set(metadata.name, boot);
+    boot.ended = (async () => {
+      for (let number = 1; ; number++) {
+        try {
+          boot.cluster = await ThrowawayCluster.prepare(workspace, {
+            cluster: { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: metadata.name }, spec },
+            uid: `${metadata.uid.replaceAll("-", "").slice(0, 14)}${String(number).padStart(2, "0")}`,
+            ownership: this.#options.ownershipOf(attempt),
+            failuresDir: this.#options.failuresDirOf(attempt),
+            onProgress: (line) => {
+              boot.progress = line;
+            },
+          });
+          await boot.cluster.boot(abort.signal);
+          boot.outcome = { ok: true };
+          break;
+        } catch (error) {
+          boot.outcome = { ok: false, error: messageOf(error) };
+          if (abort.signal.aborted || number >= limits.clusterBoots) break;
+          boot.progress = `boot ${number} failed, and is tried once more: ${messageOf(error).split("\n")[0]}`;
+        }
+      }
+      wake(metadata.name);
+    })();
+    await this.#tell(cluster, boot);
+  }
+
+  async #tell(cluster: Stored<ClusterResource>, boot: Boot): Promise<void> {
+    const { store } = this.#options;
+    const phase = boot.outcome === undefined ? "Booting" : boot.outcome.ok ? "Ready" : "Failed";
+    if (cluster.status?.phase === phase) return;
+    const access = boot.cluster?.access;
+    await store.writeStatus(clusterKind, cluster, {
+      phase,
+      owner: `job ${cluster.metadata.labels?.[runLabels.attempt]}`,
+      ...(access ? { kubeconfig: access.kubeconfig } : {}),
+      ...(access?.registry
+        ? { localRegistryHosting: { host: access.registry.address, hostFromClusterNetwork: access.registry.inCluster } }
+        : {}),
+      ...(boot.outcome?.ok === false ? { error: boot.outcome.error.slice(0, 4096) } : {}),
+    });
+  }
+
+  async #remove(cluster: Stored<ClusterResource>): Promise<void> {
+    const { name } = cluster.metadata;
+    const { store, workspace } = this.#options;
+    const boot = this.#boots.get(name);
+    boot?.abort.abort();
+    await boot?.ended;
+    const record = await workspace.records.read(name);
+    if (record) await deleteRecorded(workspace, record);
+    this.#boots.delete(name);
+    await store.patch(clusterKind, name, { metadata: { finalizers: null } });
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * The `github` context of a run, as GitHub documents it, made from the Run and the event that caused it. What only a job or its
+ * runner knows (`job`, `workspace`, `action`) is added there.
+ */
+import type { Json } from "../../workflows/expressions.ts";
+import type { Run } from "../../resources/run.ts";
+import type { Stored } from "../../resources/object.ts";
+
+/** @param event the payload, as the forge sent it. @param serverUrl of the forge's pages; empty for a local one. */
+export function githubContext(run: Stored<Run>, event: Json, serverUrl: string): Record<string, Json> {
+  const { source, workflow, attempt } = run.spec;
+  const [head] = source.heads ?? [];
+  const isTag = source.ref.startsWith("refs/tags/");
+  const refName = source.ref.replace(/^refs\/(heads|tags|pull)\//, "");
+  return {
+    event_name: source.event,
+    event,
+    ref: source.ref,
+    ref_name: refName,
+    ref_type: isTag ? "tag" : "branch",
+    ref_protected: false,
+    sha: source.commit,
+    head_ref: head?.ref ?? "",
+    base_ref: head ? source.base.ref : "",
+    repository: source.repository.name,
+    repository_id: source.repository.id,
+    repository_owner: source.repository.name.split("/")[0] ?? "",
+    actor: source.sender?.login ?? "",
+    actor_id: source.sender?.id ?? "",
+    triggering_actor: source.sender?.login ?? "",
+    workflow: workflow.name,
+    workflow_ref: `${source.repository.name}/${workflow.path}@${source.ref}`,
+    workflow_sha: source.commit,
+    run_id: run.metadata.name,
+    run_number: "1",
+    run_attempt: String(attempt ?? 1),
+    server_url: serverUrl,
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * The one-shot `run`, with no server, and what it leaves when it is killed: runners that have nobody to report to, and a history that says they run. Each has
+ * a folder with its owner and the names of its runs; the next command that finds the owner dead ends the rest.
+ */
+import { randomUUID } from "node:crypto";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Environment } from "../base/environment.ts";
+import { systemCodeOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { FolderStore } from "../artifacts/folder.ts";
+import { soleLeadership } from "../controllers/runtime/epochs.ts";
+import type { Workspace } from "../controllers/workspace.ts";
+import { openHistory } from "../history/history.ts";
+import { MemoryStore } from "../kube/memory.ts";
+import { openLogStore } from "../logs/log-store.ts";
+import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
+import { HostExecutor } from "../runner/host.ts";
+import type { ApiClient } from "./api/client.ts";
+import { openEngine } from "./engine.ts";
+
+/** One run, over memory: it lives as long as the command. */
+export async function openOneShot(workspace: Workspace, options: OneShotOptions): Promise<OneShot> {
+  const instance = await workspace.instance();
+  const place = await OneShotFolder.make(workspace.environment);
+  const host = { name: "local", lanes: ["trusted"], maxJobs: undefined, maxClusters: undefined, isReachable: true, executors: ["host"] };
+  const values = async (of: ReadonlyMap<string, string>) => await Promise.resolve(Object.fromEntries(of));
+  const engine = await openEngine(workspace, {
+    store: new MemoryStore({ now: () => new Date(), newUid: randomUUID }),
+    policy: {
+      varsOf: async () => await values(options.vars),
+      secretsOf: async () => await values(options.secrets),
+      serverUrlOf: () => "",
+      runsOn: (labels) => ({ labels: [...labels], executor: "host" }),
+      repositoryOf: () => options.folder,
+      hosts: () => [host],
+      ownershipOf: () => ({ instance, owner: currentProcess(), notAfter: new Date(Date.now() + limits.throwawayMs) }),
+    },
+    version: options.version,
+    attemptsDir: place.attempts,
+    noteRun: async (name) => await place.noteRun(name),
+  });
+  const abort = new AbortController();
+  const leading = engine.lead(soleLeadership(), abort.signal);
+  await engine.synced();
+  return {
+    api: engine.api,
+    settled: async () => await engine.settled(),
+    [Symbol.asyncDispose]: async () => {
+      abort.abort();
+      await leading;
+      await engine[Symbol.asyncDispose]();
+      await place[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export interface OneShotOptions {
+  /** The working tree that jobs check out from. */
+  folder: string;
+  secrets: ReadonlyMap<string, string>;
+  vars: ReadonlyMap<string, string>;
+  version: string;
+}
+
+export interface OneShot extends AsyncDisposable {
+  readonly api: ApiClient;
+  /** Waits until nothing of what has ended is left outside, but for clusters that are held. */
+  settled(): Promise<void>;
+}
+
+class OneShotFolder implements AsyncDisposable {
+  readonly directory: string;
+
+  static async make(environment: Environment): Promise<OneShotFolder> {
+    const all = folderOf(environment);
+    await mkdir(all, { recursive: true, mode: 0o700 });
+    const folder = new OneShotFolder(await mkdtemp(join(all, "run-")));
+    await writeFile(join(folder.directory, "owner"), formatIdentity(currentProcess()));
+    return folder;
+  }
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get attempts(): string {
+    return attemptsIn(this.directory);
+  }
+
+  /** Before the run is made. */
+  async noteRun(name: string): Promise<void> {
+    await appendFile(join(this.directory, "runs"), `${name}\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Ends what killed commands left running, and writes down that it was ended. @returns the names of their runs. */
+export async function reapOneShots(environment: Environment, now: Date): Promise<string[]> {
+  const all = folderOf(environment);
+  const names = await readdir(all).catch((error: unknown) => {
+    if (systemCodeOf(error) === "ENOENT") return [];
+    throw error;
+  });
+  const reaped: string[] = [];
+  for (const name of names) {
+    const directory = join(all, name);
+    const owner = parseIdentity(await readFile(join(directory, "owner"), "utf8").catch(() => ""));
+    // One without an owner is being made by a command, or was when that was killed: it has nothing yet.
+    if (owner && lifeOf(owner) === "alive") continue;
+    const executor = new HostExecutor({
+      directory: attemptsIn(directory),
+      node: "",
+      bundle: "",
+      server: "",
+      variables: environment.variables,
+    });
+    for (const attempt of await executor.list()) await executor.remove(attempt);
+    const runs = (await readFile(join(directory, "runs"), "utf8").catch(() => "")).split("\n").filter(Boolean);
+    if (runs.length > 0) await writeDown(environment, runs, now);
+    if (owner) await rm(directory, { recursive: true, force: true });
+    reaped.push(...runs);
+  }
+  return reaped;
+}
+
+/** Whatever of the runs has not ended in the history ends there as what became of it: its runner is gone. */
+async function writeDown({ dataDir }: Environment, runs: readonly string[], now: Date): Promise<void> {
+  const settings = { sqlite: { directory: dataDir } };
+  const history = await openHistory(settings);
+  const logs = await openLogStore({ settings, objects: new FolderStore(join(dataDir, "objects")) });
+  try {
+    const message = "the command that ran it was killed";
+    for (const run of runs) {
+      const found = await history.queries.run(run);
+      for (const job of found?.jobs.items ?? []) {
+        if (job.phase === "Finished") continue;
+        for (const attempt of await history.queries.attemptsOf(job.uid)) {
+          if (attempt.result) continue;
+          await history.attempts.end(attempt.uid, { verdict: "error", cause: "lost-runner", message }, now);
+          await logs.close(attempt.uid, now);
+        }
+        await history.projection.markGone("JobRun", job.uid, now);
+      }
+      if (found) await history.projection.markGone("Run", found.summary.uid, now);
+    }
+  } finally {
+    await logs.shutdown();
+    await history.close();
+  }
+}
+
+function folderOf({ dataDir }: Environment): string {
+  return join(dataDir, "one-shot");
+}
+
+function attemptsIn(directory: string): string {
+  return join(directory, "attempts");
+}

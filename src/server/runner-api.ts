@@ -1,0 +1,124 @@
+/**
+ * What runners ask: the server's side of runner/protocol.ts. Every route is below one attempt, and answers the token of that
+ * attempt alone, while it runs. Handlers write to a store and answer; nothing is kept here.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { Hono } from "hono";
+import { messageOf, SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { attemptPrefix, checkKey, type ObjectStore } from "../artifacts/object-store.ts";
+import type { UploadPack } from "../git/upload-pack.ts";
+import type { AttemptRecord } from "../history/attempts.ts";
+import type { History } from "../history/history.ts";
+import { LogGapError, type LogStore } from "../logs/log-store.ts";
+import { type AssignmentMessage, reportSchema } from "../runner/protocol.ts";
+
+export interface RunnerApiOptions {
+  history: History;
+  logs: LogStore;
+  objects: ObjectStore;
+  uploadPack: UploadPack;
+  tokens: RunnerTokens;
+  /** What an attempt that has begun shall do. @throws SeatrialError, retryable when it can be asked again. */
+  assign(attempt: AttemptRecord): Promise<AssignmentMessage>;
+  /** The folder and the commit that an attempt may fetch; undefined when it has none. */
+  sourceOf(attempt: AttemptRecord): Promise<{ folder: string; commit: string } | undefined>;
+  now(): Date;
+}
+
+/** Tokens of attempts: made from the server's own key, so that none is kept, and a restart knows them all. */
+export class RunnerTokens {
+  readonly #key: Uint8Array;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  of(attempt: string): string {
+    return createHmac("sha256", this.#key).update(`runner ${attempt}`).digest("base64url");
+  }
+
+  isRight(attempt: string, token: string): boolean {
+    const given = Buffer.from(token);
+    const right = Buffer.from(this.of(attempt));
+    return given.length === right.length && timingSafeEqual(given, right);
+  }
+}
+
+type Variables = { Variables: { attempt: AttemptRecord } };
+
+export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
+  const { history, logs, objects, tokens, now } = options;
+  const app = new Hono<Variables>();
+
+  app.use("/runner/v1/attempts/:attempt/*", async (context, next) => {
+    const uid = context.req.param("attempt");
+    const token = /^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1] ?? "";
+    if (!tokens.isRight(uid, token)) return context.json({ error: "this is not the token of that attempt" }, 401);
+    const attempt = await history.attempts.get(uid);
+    if (!attempt || attempt.result) return context.json({ error: "that attempt has ended" }, 401);
+    context.set("attempt", attempt);
+    return await next();
+  });
+
+  app.get("/runner/v1/attempts/:attempt/assignment", async (context) => context.json(await options.assign(context.get("attempt"))));
+
+  app.post("/runner/v1/attempts/:attempt/report", async (context) => {
+    const parsed = reportSchema.safeParse(await context.req.json());
+    if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
+    const { uid } = context.get("attempt");
+    const { result } = parsed.data;
+    if (result) {
+      const size = (await logs.info(uid))?.size ?? 0;
+      if (size < result.logBytes) return context.json({ error: `the log has ${size} bytes, and ${result.logBytes} were announced` }, 409);
+    }
+    const outcome = await history.attempts.recordReport(uid, parsed.data, now());
+    if (outcome.state !== "recorded") return context.json({ error: "that attempt has ended" }, 401);
+    return context.json(outcome.abort === undefined ? {} : { abort: outcome.abort });
+  });
+
+  app.post("/runner/v1/attempts/:attempt/log", async (context) => {
+    const offset = Number(context.req.query("offset"));
+    const bytes = new Uint8Array(await context.req.arrayBuffer());
+    try {
+      return context.json({ offset: await logs.append(context.get("attempt").uid, offset, bytes, now()) });
+    } catch (error) {
+      if (error instanceof LogGapError) return context.json({ offset: error.expected }, 409);
+      throw error;
+    }
+  });
+
+  app.put("/runner/v1/attempts/:attempt/artifacts/:path{.+}", async (context) => {
+    const { uid } = context.get("attempt");
+    const path = context.req.param("path");
+    const key = `${attemptPrefix(uid)}/artifacts/${path}`;
+    checkKey(key);
+    const length = context.req.header("content-length");
+    const size = length === undefined ? undefined : Number(length);
+    const body = (context.req.raw.body ?? new Uint8Array()) as AsyncIterable<Uint8Array> | Uint8Array;
+    const stored = await objects.put(key, body, { size, most: limits.artifactBytes });
+    const contentType = "application/octet-stream";
+    const hasRoom = await history.attempts.recordArtifact(uid, { path, size: stored.size, digest: stored.digest, contentType, key });
+    if (hasRoom) return context.json({ digest: stored.digest });
+    await objects.delete(key);
+    return context.json({ error: `an attempt may have ${limits.attemptArtifacts} artifacts` }, 413);
+  });
+
+  app.get("/runner/v1/attempts/:attempt/git/info/refs", async (context) => {
+    const source = await options.sourceOf(context.get("attempt"));
+    if (!source) return context.json({ error: "this attempt has no repository" }, 404);
+    return await options.uploadPack.advertise(context.req.raw, { folder: source.folder, commits: [source.commit] });
+  });
+
+  app.post("/runner/v1/attempts/:attempt/git/git-upload-pack", async (context) => {
+    const source = await options.sourceOf(context.get("attempt"));
+    if (!source) return context.json({ error: "this attempt has no repository" }, 404);
+    return await options.uploadPack.serve(context.req.raw, { folder: source.folder, commits: [source.commit] });
+  });
+
+  app.onError((error, context) => {
+    const isTheirs = error instanceof SeatrialError && error.code === "invalid";
+    return context.json({ error: messageOf(error) }, isTheirs ? 400 : 503);
+  });
+  return app;
+}
