@@ -319,6 +319,21 @@ export const limits = {
   jobMinutes: 360,
   /** Boots of one cluster for a job: the second heals what a host's hiccup broke, a third would only take longer. */
   clusterBoots: 2,
+  /** A job's cluster may live so long when no server is there to judge: the longest job, and a day in which it is held. */
+  jobClusterMs: 172_800_000,
+  /** Finished runs stay in the API so long, for people with kubectl; the history has them for good. */
+  finishedRunMs: 600_000,
+  /** Upkeep is cheap when there is nothing to do: three lists. */
+  upkeepEveryMs: 30_000,
+  /** Deliveries are handled when they come; one whose retry is due, or that another process stored, is found after so long. */
+  inboxPollMs: 2_000,
+  /** How often all open heads are compared with their runs: a lost webhook costs no more than this. */
+  headsEveryMs: 300_000,
+  /** A delivery that a process had when it died is handled again after this; a first fetch of a large repository takes minutes. */
+  deliveryLeaseMs: 600_000,
+  /** A forge that is down for ten minutes: 10 s more after each attempt, 12 minutes altogether. */
+  deliveryAttempts: 12,
+  deliveryRetryMs: 10_000,
   /** Keys of one kind that are reconciled at once: most of the time of each is waiting for an answer. */
   reconcileWorkers: 32,
   /** Whoever follows a run is told of what another process wrote after so long at the latest. */

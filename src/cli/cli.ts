@@ -5,6 +5,7 @@ import type { Environment } from "../base/environment.ts";
 import { exitCodeOf, SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
 import type { Workspace } from "../controllers/workspace.ts";
+import type { Programs } from "../programs/programs.ts";
 import { CommandWorkspace } from "../server/start.ts";
 import { packageVersion, registerAbout } from "./commands/about.ts";
 import { registerApply, registerCreate } from "./commands/apply.ts";
@@ -17,6 +18,7 @@ import { registerPlan } from "./commands/plan.ts";
 import { registerReap } from "./commands/reap.ts";
 import { registerRun } from "./commands/run.ts";
 import { registerTunnel } from "./commands/tunnel.ts";
+import { registerUp } from "./commands/up.ts";
 import { registerWith } from "./commands/with.ts";
 import { listenForSignals } from "./signals.ts";
 import type { SignalSource } from "../runner/with.ts";
@@ -34,6 +36,7 @@ export interface CliOptions {
 /** What every command is given. */
 export interface CommandContext {
   workspace: Workspace;
+  programs: Programs;
   environment: Environment;
   output: Output;
   signals: SignalSource;
@@ -51,6 +54,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   await using workspace = new CommandWorkspace(environment, output, signals.signal);
   const context: CommandContext = {
     workspace,
+    programs: workspace.programs,
     environment,
     output,
     signals,
@@ -85,6 +89,7 @@ function commandTree(context: CommandContext, name: string): Command {
   registerWith(program, context);
   registerRun(program, context);
   registerPlan(program, context);
+  registerUp(program, context);
   registerHistory(program, context);
   registerApply(program, context);
   registerCreate(program, context);

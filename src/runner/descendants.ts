@@ -24,6 +24,8 @@ const lookMs = 100;
 export async function endDescendants(of: Descendants, graceMs: number, signal?: AbortSignal): Promise<boolean> {
   const told = new Set<string>();
   const startedAt = performance.now();
+  let group = groupIn(of.groupFile);
+  let isFirst = true;
   for (;;) {
     const isLate = performance.now() - startedAt >= graceMs;
     const found = processesMarked(...of.mark);
@@ -32,10 +34,10 @@ export async function endDescendants(of: Descendants, graceMs: number, signal?: 
       if (isLate || !told.has(id)) send(identity.pid, isLate ? "SIGKILL" : "SIGTERM");
       told.add(id);
     }
-    const group = groupIn(of.groupFile);
-    const hasGroup = group !== undefined && send(-group, isLate ? "SIGKILL" : told.has("group") ? 0 : "SIGTERM");
-    told.add("group");
-    if (found.length === 0 && !hasGroup) return true;
+    // Once it is gone its number may become somebody else's.
+    if (group !== undefined && !send(-group, isLate ? "SIGKILL" : isFirst ? "SIGTERM" : 0)) group = undefined;
+    isFirst = false;
+    if (found.length === 0 && group === undefined) return true;
     if (performance.now() - startedAt > graceMs + limits.stepKillMs) return false;
     await pause(lookMs, signal);
   }

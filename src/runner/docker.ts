@@ -35,7 +35,7 @@ export interface DockerExecutorOptions {
 }
 
 /** Label with the attempt's uid, on containers of runners alone: clusters of a job have its owner, too. */
-export const runnerLabel = "seatrial.dev/runner";
+const runnerLabel = "seatrial.dev/runner";
 
 /** Processes of a job: a build of a large program has hundreds, a fork bomb ends here. */
 const defaultPids = 4096;

@@ -26,7 +26,7 @@ export interface HostExecutorOptions {
   bundle: string;
   /** Origin of the server, as this machine reaches it. */
   server: string;
-  /** The environment that the server was given; runners get the little of it that {@link hostVariables} names. */
+  /** The environment that the server was given; runners get the little of it that {@link passedOn} names. */
   variables: Readonly<Record<string, string | undefined>>;
 }
 
@@ -34,7 +34,7 @@ export interface HostExecutorOptions {
 const passedOn = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|(https?|no|all)_proxy)$/i;
 
 /** The part of an environment that jobs get. */
-export function hostVariables(variables: Readonly<Record<string, string | undefined>>): Record<string, string> {
+function hostVariables(variables: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(variables).filter((entry): entry is [string, string] => entry[1] !== undefined && passedOn.test(entry[0])),
   );

@@ -9,8 +9,8 @@
  * unless its own `if` holds for a cancelled job (`always()`); later steps of that kind still run, all of them within
  * {@link limits.afterAbortMs}.
  */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { isAbsolute, join, relative, resolve } from "node:path";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Mask } from "../logs/masking.ts";
@@ -119,6 +119,8 @@ export class Job {
   /** Set when not even steps with `always()` may run any more. */
   #isOver = false;
   #running: RunningStep | undefined;
+  /** The step that runs or ran last: what is printed is its. */
+  #current = { index: 0, commands: new CommandReader(), problems: [] as string[], remarks: [] as string[] };
   #lateTimer: NodeJS.Timeout | undefined;
   #leftOutAnnotations = 0;
 
@@ -240,6 +242,15 @@ export class Job {
     });
   }
 
+  /** Whether a condition that held before holds now, too. */
+  #holds(condition: string, scope: Scope): boolean {
+    try {
+      return !this.#isOver && evaluateCondition(condition, scope, this.#status);
+    } catch {
+      return false;
+    }
+  }
+
   #mayRun(step: StepSpec, scope: Scope): boolean {
     if (this.#isOver || this.#options.loop.isGone) return false;
     return evaluateCondition(step.if ?? "", scope, this.#status);
@@ -281,20 +292,22 @@ export class Job {
     writeFileSync(file("script"), script, { mode: 0o600 });
     writeFileSync(file("sh"), stepScript({ workingDirectory, variables: all, shell, file: file("script") }), { mode: 0o600 });
 
-    const reader = new CommandReader();
     const problems: string[] = [];
+    const remarks: string[] = [];
+    this.#current = { index, commands: new CommandReader(), problems, remarks };
     this.#running = new RunningStep({
       loop: this.#options.loop,
       name: String(index),
       mark: `${assignment.attempt}/${index}`,
       groupFile: file("pid"),
-      timeoutMs: timeoutMinutes === undefined ? undefined : timeoutMinutes * 60_000,
-      mayGoOn: () => step.if !== undefined && !this.#isOver && evaluateCondition(step.if, scope, this.#status),
-      onLine: (line, logLine) => this.#command(reader.read(line), index, logLine, problems),
+      // 0 is none, as on GitHub; a timer takes no more than 24 days.
+      timeoutMs: timeoutMinutes ? Math.min(timeoutMinutes * 60_000, 2 ** 31 - 1) : undefined,
+      mayGoOn: () => step.if !== undefined && this.#holds(step.if, scope),
     });
     const { exitCode, cut } = await this.#running.ended;
     this.#running = undefined;
     log.endOutput();
+    for (const remark of remarks) log.say(remark);
     const outputs: Record<string, string> = {};
     for (const read of [
       () => Object.assign(outputs, Object.fromEntries(readVariables(textIn(file("output"), "GITHUB_OUTPUT"), "GITHUB_OUTPUT"))),
@@ -310,6 +323,8 @@ export class Job {
         problems.push(messageOf(error));
       }
     }
+    // They hold secrets, expanded.
+    for (const kind of ["sh", "script", ...commandFiles]) rmSync(file(kind), { force: true });
     return { outputs, end: this.#endOf({ exitCode, cut, timeoutMinutes, isOurs, problems }) };
   }
 
@@ -353,42 +368,58 @@ export class Job {
     return { ...code, verdict: "passed" };
   }
 
-  /** A line of the running step that begins with `::`; it is stored after this. */
+  /** A line of output that begins with `::`; it is stored after this. */
   onCommand(line: string, logLine: number): void {
-    this.#running?.onLine(line, logLine);
-  }
-
-  #command(command: Command | undefined, step: number, logLine: number, problems: string[]): void {
-    const { mask, folders, onAnnotation } = this.#options;
+    const { commands, problems, index } = this.#current;
+    const command = commands.read(line);
     switch (command?.kind) {
       case "mask":
-        if (!mask.add(command.value)) problems.push("add-mask: the value is too short to be masked");
+        this.#mask(command.value);
         return;
       case "stop":
-        mask.add(command.token);
+        this.#mask(command.token);
         return;
       case "invalid":
         problems.push(command.message);
         return;
-      case "annotation": {
-        const { kind: _kind, title, file, ...rest } = command;
-        const isKept = onAnnotation({
-          ...rest,
-          message: mask.text(command.message),
-          ...(title === undefined ? {} : { title: mask.text(title) }),
-          ...(file === undefined ? {} : { file: mask.text(file.startsWith(folders.workspace) ? relative(folders.workspace, file) : file) }),
-          step,
-          logLine,
-        });
-        if (!isKept) this.#leftOutAnnotations++;
+      case "annotation":
+        this.#annotate(command, index, logLine);
         return;
-      }
       case "debug":
       case "group":
       case "endgroup":
       case "resume":
       case undefined:
     }
+  }
+
+  #mask(value: string): void {
+    const { mask, log } = this.#options;
+    try {
+      if (!mask.add(value)) this.#current.remarks.push("a value is too short to be masked");
+    } catch (error) {
+      // What cannot be masked must not be stored: no more is, and the job ends.
+      log.discard();
+      this.#failure ??= { verdict: "error", cause: "secrets", message: messageOf(error), step: "add-mask" };
+      this.stop();
+    }
+  }
+
+  #annotate(annotation: Extract<Command, { kind: "annotation" }>, step: number, logLine: number): void {
+    const { mask, folders, onAnnotation } = this.#options;
+    const { kind: _kind, message, title, file, ...rest } = annotation;
+    // Tools write whole paths, forges know those of the repository.
+    const inside = file !== undefined && isAbsolute(file) ? relative(folders.workspace, file) : file;
+    const path = inside?.startsWith("..") ? file : inside;
+    const isKept = onAnnotation({
+      ...rest,
+      message: mask.text(message),
+      ...(title === undefined ? {} : { title: mask.text(title) }),
+      ...(path === undefined ? {} : { file: mask.text(path) }),
+      step,
+      logLine,
+    });
+    if (!isKept) this.#leftOutAnnotations++;
   }
 
   #note(step: StepSpec, { verdict }: StepEnd, conclusion: Verdict, outputs: Record<string, string>): void {
@@ -435,7 +466,10 @@ export class Job {
       }
     } catch (error) {
       if (!(error instanceof SeatrialError)) throw error;
-      return this.#worst({ verdict: "error", cause: "invalid-workflow", message: `outputs: ${error.message}` }, {});
+      return this.#worst(
+        { verdict: "error", cause: "invalid-workflow", message: this.#options.mask.text(`outputs: ${error.message}`) },
+        {},
+      );
     }
     if (bytes > limits.jobOutputBytes) {
       const message = `the outputs have ${bytes} bytes, and no more than ${limits.jobOutputBytes} are kept`;
@@ -473,10 +507,12 @@ function mapped(of: Readonly<Record<string, string>>, change: (text: string) => 
   return Object.fromEntries(Object.entries(of).map(([name, text]) => [name, change(text)]));
 }
 
+/** Text of a file that a step wrote; "" where it removed it, or made it something else. */
 function textIn(path: string, name: string): string {
-  const { size } = statSync(path);
-  if (size > limits.commandFileCharacters) {
-    throw new SeatrialError("invalid", `${name} has ${size} bytes, and no more than ${limits.commandFileCharacters} are read`);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile()) return "";
+  if (stat.size > limits.commandFileCharacters) {
+    throw new SeatrialError("invalid", `${name} has ${stat.size} bytes, and no more than ${limits.commandFileCharacters} are read`);
   }
   return readFileSync(path, "utf8");
 }

@@ -11,6 +11,8 @@
  * GET  /runner/v1/attempts/UID/git/…                 the repository, in git's smart HTTP protocol, read only
  * ```
  * 401: the token is not this attempt's, or the attempt has ended for the server: the runner ends its steps and itself.
+ * 408, 425, 429, 5xx, no answer: the runner tries again, for as long as steps run without end. 409 to a report: again, too.
+ * Any other refusal is for good. A runner imports types alone from here: zod is not in its bundle.
  */
 import { z } from "zod";
 import { stepSchema } from "../resources/job-run.ts";
@@ -31,10 +33,14 @@ export const assignmentSchema = z.strictObject({
   attempt: z.string(),
   /** Steps of the JobRun; strings hold their expressions. */
   steps: z.array(stepSchema),
+  /** The workflow's and the job's, in one; values hold their expressions, and cannot see each other. */
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), z.string()),
   timeoutMinutes: z.number(),
-  /** Values of the contexts that the server knows: github, needs, matrix, strategy, vars, inputs, runner. `secrets` is apart. */
+  /**
+   * Values of the contexts that the server knows: github (with `event`), needs, matrix, strategy, vars, inputs, runner (what the
+   * runner cannot know itself: name). `secrets` is apart.
+   */
   contexts: z.record(z.string(), z.json()),
   /** Values to expand and to mask. */
   secrets: z.record(z.string(), z.string()),
@@ -47,7 +53,7 @@ export const assignmentSchema = z.strictObject({
     /** Where git finds it: a URL below the server's origin (the token goes in a header), or a folder of this machine. */
     from: z.string().optional(),
   }),
-  /** Kubeconfigs by cluster name; the first is KUBECONFIG's current context. */
+  /** Kubeconfigs by cluster name, as JSON (which is YAML, and needs no parser); the first is KUBECONFIG's current context. */
   clusters: z.array(
     z.strictObject({ name: z.string(), kubeconfig: z.string(), registry: z.string().optional(), registryInCluster: z.string().optional() }),
   ),

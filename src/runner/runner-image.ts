@@ -9,7 +9,7 @@ import { type DockerClient, DockerError } from "../docker/client.ts";
 import { archiveOf } from "./archive.ts";
 
 /** The public image `node:24.14.0-bookworm` (Debian 12, with git), for amd64 and arm64. */
-export const publicBaseImage = "docker.io/library/node@sha256:3a09aa6354567619221ef6c45a5051b671f953f0a1924d1f819ffb236e520e6b";
+const publicBaseImage = "docker.io/library/node@sha256:3a09aa6354567619221ef6c45a5051b671f953f0a1924d1f819ffb236e520e6b";
 /** The same where there is no registry to pull from: `make lab` builds it. */
 export const labBaseImage = "offline/runner:1";
 

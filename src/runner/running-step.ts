@@ -17,14 +17,15 @@ export interface RunningStepOptions {
   mark: string;
   groupFile: string;
   timeoutMs: number | undefined;
+  /** Whether it may run on when the job is ended. */
   mayGoOn(): boolean;
-  onLine(line: string, logLine: number): void;
 }
 
 export class RunningStep {
   readonly #options: RunningStepOptions;
   readonly ended: Promise<{ exitCode: number | undefined; cut: Cut | undefined }>;
   #cut: Cut | undefined;
+  #killed: Promise<boolean> | undefined;
   readonly #done = new AbortController();
   #giveUp: () => void = () => {};
 
@@ -33,9 +34,10 @@ export class RunningStep {
     const { loop, name, timeoutMs } = options;
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.stop("timed-out"), timeoutMs);
     const stuck = new Promise<undefined>((giveUp) => (this.#giveUp = () => giveUp(undefined)));
-    this.ended = Promise.race([loop.run(name), stuck]).then((exitCode) => {
+    this.ended = Promise.race([loop.run(name), stuck]).then(async (exitCode) => {
       clearTimeout(timer);
       this.#done.abort();
+      await this.#killed; // What it left behind is not to meet the next step.
       return { exitCode, cut: this.#cut };
     });
   }
@@ -44,24 +46,21 @@ export class RunningStep {
     return this.#options.mayGoOn();
   }
 
-  onLine(line: string, logLine: number): void {
-    this.#options.onLine(line, logLine);
-  }
-
   /** Ends it: SIGTERM, SIGKILL. What is said first counts. */
   stop(cut: Cut): void {
     if (this.#cut) return;
     this.#cut = cut;
-    void this.#kill().catch(() => {}); // Cut short when the step has ended.
+    const { mark, groupFile } = this.#options;
+    this.#killed = endDescendants({ mark: [stepMark, mark], groupFile }, limits.stepGraceMs);
+    void this.#killed.then(async () => await this.#wait()).catch(() => {}); // Cut short when the step has ended.
   }
 
-  async #kill(): Promise<void> {
-    const { loop, mark, groupFile } = this.#options;
-    await endDescendants({ mark: [stepMark, mark], groupFile }, limits.stepGraceMs);
-    // Its end is to be read from the pipe; where that is full of log that nobody takes, it takes as long as that does.
+  /** Gives up a step that does not end although it was killed. */
+  async #wait(): Promise<void> {
+    // Its end is read from the pipe; where that is full of log that nobody takes, it takes as long as that does.
     for (let waitedMs = 0; waitedMs < limits.stepKillMs;) {
       await pause(100, this.#done.signal);
-      if (!loop.isPaused) waitedMs += 100;
+      if (!this.#options.loop.isPaused) waitedMs += 100;
     }
     this.#giveUp();
   }

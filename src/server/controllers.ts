@@ -6,6 +6,7 @@ import { JobClusters } from "../controllers/cluster/job-clusters.ts";
 import { Places } from "../controllers/job-run/places.ts";
 import { contenderOf, JobRunReconciler } from "../controllers/job-run/reconcile.ts";
 import { Projector } from "../controllers/project/project.ts";
+import { Reporter, type ReporterOptions } from "../controllers/report/report.ts";
 import { RunReconciler } from "../controllers/run/reconcile.ts";
 import { realClock } from "../controllers/runtime/clock.ts";
 import { Controller, type Failure, watching } from "../controllers/runtime/controller.ts";
@@ -31,10 +32,14 @@ export interface ControllersOptions {
   executor(name: Executor["name"], host: string): Executor;
   /** Told of each run of which the history knows more now. */
   onChanged(run: string): void;
+  report?: ReportOptions | undefined;
   leadership: Leadership;
 }
 
-type ControllerName = "run" | "job-run" | "cluster" | "project";
+/** Where checks are shown. */
+export type ReportOptions = Pick<ReporterOptions, "forgeOf" | "origin">;
+
+type ControllerName = "run" | "job-run" | "cluster" | "project" | "report-run" | "report-job-run";
 
 export class Controllers {
   readonly #runs: Informer<Run>;
@@ -85,6 +90,7 @@ export class Controllers {
       settle: async (attempt) => await settleAttempt(stores, attempt, now()),
       now,
     });
+    const reporter = options.report && new Reporter({ ...options.report, runs, jobRuns, history: stores.history, now });
     const projector = new Projector(stores.history, options.onChanged);
     const common = { clock: realClock, onError: (failure: Failure) => this.#tell(failure), workers: limits.reconcileWorkers };
     this.#all = {
@@ -116,6 +122,18 @@ export class Controllers {
         // One key: what changed while it works is written down together.
         sources: [watching(runs, projector.noticeRun), watching(jobRuns, projector.noticeJobRun)],
         reconcile: async () => await projector.project(),
+      }),
+      "report-run": new Controller({
+        ...common,
+        name: "report-run",
+        sources: [watching(runs)],
+        reconcile: async (name) => await reporter?.reportRun(name),
+      }),
+      "report-job-run": new Controller({
+        ...common,
+        name: "report-job-run",
+        sources: [watching(jobRuns)],
+        reconcile: async (name) => await reporter?.reportJobRun(name),
       }),
     };
   }

@@ -33,7 +33,7 @@ import type { Json } from "../workflows/expressions.ts";
 import { ApiClient } from "./api/client.ts";
 import { apiApp } from "./api/app.ts";
 import { apiRoutes } from "./api/routes.ts";
-import { Controllers } from "./controllers.ts";
+import { Controllers, type ReportOptions } from "./controllers.ts";
 import { Listener } from "./listener.ts";
 import type { Policy } from "./policy.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
@@ -45,6 +45,8 @@ export interface EngineOptions {
   version: string;
   /** Holds a folder for each attempt of executor host. */
   attemptsDir: string;
+  /** File that keeps the port of the door for runners: those that run now must find it again after a restart. Default: any port. */
+  runnerPortFile?: string | undefined;
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
 }
@@ -108,14 +110,39 @@ export class Engine implements AsyncDisposable {
       sourceOf: async (attempt) => await this.#sourceOf(attempt),
       now: () => new Date(),
     });
-    const server = await this.#runners.listen(app, { hostname: "127.0.0.1", port: 0 });
+    const server = await this.#listenForRunners(app);
     const { variables } = this.#workspace.environment;
     const directory = this.#options.attemptsDir;
     this.#executors.set("host", new HostExecutor({ directory, node: process.execPath, bundle: this.#bundle, server, variables }));
   }
 
-  /** Runs the controllers until `stop` is aborted or leadership is lost. One call at a time. */
-  async lead(leadership: Leadership, stop: AbortSignal): Promise<void> {
+  async #listenForRunners(app: ReturnType<typeof runnerApi>): Promise<string> {
+    const file = this.#options.runnerPortFile;
+    const before = file === undefined ? 0 : Number(await readFile(file, "utf8").catch(() => "0"));
+    const hostname = "127.0.0.1";
+    const origin = await this.#runners.listen(app, { hostname, port: before }).catch(async (error: unknown) => {
+      // Somebody took it meanwhile: the runners of before are lost, those of now are not.
+      if (before !== 0 && error instanceof SeatrialError && error.code === "conflict") return await this.#runners.listen(app, { hostname, port: 0 });
+      throw error;
+    });
+    if (file !== undefined) await writeFileWhole(file, new URL(origin).port);
+    return origin;
+  }
+
+  /** Attempts of which something is left on a host. */
+  async attemptsOnHosts(): Promise<string[]> {
+    return (await Promise.all([...this.#executors.values()].map(async (executor) => await executor.list()))).flat();
+  }
+
+  async removeAttempt(attempt: string): Promise<void> {
+    for (const executor of this.#executors.values()) await executor.remove(attempt);
+  }
+
+  /**
+   * Runs the controllers until `stop` is aborted or leadership is lost. One call at a time.
+   * @param report where checks are shown, and what their links begin with; without it nowhere.
+   */
+  async lead(leadership: Leadership, stop: AbortSignal, report?: ReportOptions): Promise<void> {
     const { store, policy } = this.#options;
     this.#controllers = new Controllers({
       workspace: this.#workspace,
@@ -125,6 +152,7 @@ export class Engine implements AsyncDisposable {
       policy,
       executor: (name) => this.#executorNamed(name),
       onChanged: (run) => this.#changed(run),
+      report,
       leadership,
     });
     await this.#controllers.run(stop);

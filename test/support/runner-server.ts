@@ -22,7 +22,9 @@ export type Fault = number | "cut-before" | "cut-after";
 /** What is known of one attempt. */
 export class AttemptOnServer {
   readonly uid = randomUUID();
-  token = `token-${randomUUID()}`;
+  readonly token = `token-${randomUUID()}`;
+  /** The token that is good: another one than its own when the attempt has ended for the server. */
+  accepted = this.token;
   readonly assignment: AssignmentMessage;
   readonly chunks: Buffer[] = [];
   logBytes = 0;
@@ -146,7 +148,7 @@ export class RunnerServer implements AsyncDisposable {
     const body = Buffer.concat(await request.toArray());
     const attempt = this.#attempts.get(uid);
     if (this.delayMs > 0) await new Promise((done) => setTimeout(done, this.delayMs));
-    if (!attempt || request.headers.authorization !== `Bearer ${attempt.token}`) return void response.writeHead(401).end();
+    if (!attempt || request.headers.authorization !== `Bearer ${attempt.accepted}`) return void response.writeHead(401).end();
     const fault = this.fault({ method: request.method ?? "", path, attempt });
     if (fault === "cut-before") return void request.socket.destroy();
     if (typeof fault === "number") return void response.writeHead(fault).end("a fault of the test");

@@ -1,0 +1,187 @@
+/**
+ * The server: the control plane, the engine over it, the doors for people, forges and runners, and who leads. One for a data folder.
+ *
+ * Order of events: the lock of the data folder; etcd and kube-apiserver (or somebody's cluster); our kinds; the stores; the doors;
+ * then, for as long as this server leads, the controllers, the trigger and the forges that must be watched.
+ */
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Hono } from "hono";
+import type { Environment } from "../base/environment.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { pause, waitFor } from "../base/wait.ts";
+import { writeFileWhole } from "../clusters/kubeconfig.ts";
+import { realClock } from "../controllers/runtime/clock.ts";
+import type { Leadership } from "../controllers/runtime/epochs.ts";
+import { apiLease, runAsLeader } from "../controllers/runtime/lease.ts";
+import { Trigger } from "../controllers/trigger/trigger.ts";
+import type { Workspace } from "../controllers/workspace.ts";
+import { startEmbedded } from "../controlplane/embedded.ts";
+import type { Forge } from "../forges/forge.ts";
+import { LocalForge } from "../forges/local/local.ts";
+import { Mirrors } from "../git/mirror.ts";
+import { ApiServerStore } from "../kube/api-server.ts";
+import { KubeClient, parseKubeconfig } from "../kube/client.ts";
+import { installCrds } from "../kube/install-crds.ts";
+import { currentProcess, formatIdentity } from "../process/identity.ts";
+import { tryLock } from "../process/lock.ts";
+import type { Programs } from "../programs/programs.ts";
+import { allKinds } from "../resources/kinds.ts";
+import type { Stored } from "../resources/object.ts";
+import type { Run } from "../resources/run.ts";
+import { fileBackend } from "../secrets/file.ts";
+import { keyFromFile } from "../secrets/key.ts";
+import { SecretStore } from "../secrets/store.ts";
+import { type Engine, openEngine } from "./engine.ts";
+import { Inbox } from "./inbox.ts";
+import { Listener } from "./listener.ts";
+import { pagesApp } from "./pages/app.ts";
+import { readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
+import { Upkeep } from "./upkeep.ts";
+
+export interface ServerOptions {
+  programs: Programs;
+  /** Where people reach it. */
+  listen: { hostname: string; port: number };
+  /** Repositories on this machine's disk. */
+  repositories: readonly string[];
+  /** Further forges. */
+  forges: readonly Forge[];
+  /** A cluster that keeps the resources, instead of a control plane of our own. */
+  kubeconfig?: string | undefined;
+  version: string;
+  signal: AbortSignal;
+  /** Called once it can be used. */
+  onReady(server: ServerFile): void;
+}
+
+/**
+ * Runs until the signal is aborted.
+ * @throws SeatrialError `already-exists` when a server runs on this data folder; its address is in the message.
+ */
+export async function runServer(workspace: Workspace, options: ServerOptions): Promise<void> {
+  const { environment, output } = workspace;
+  const { dataDir } = environment;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  using lock = tryLock(join(dataDir, "server.lock"));
+  if (!lock) throw await alreadyRuns(environment);
+  const { signal } = options;
+  const instance = await workspace.instance();
+  const kubeconfig = options.kubeconfig ?? (await startEmbedded({ programs: options.programs, environment, instance, signal }));
+  await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
+  await untilReady(client, signal);
+  await installCrds(client, allKinds, { signal });
+  const store = new ApiServerStore(client);
+  const now = () => new Date();
+  await using mirrors = new Mirrors({ environment, folder: join(dataDir, "mirrors"), now });
+  const local = await LocalForge.open({ name: "local", environment, repositories: options.repositories, folder: join(dataDir, "local-forge"), user: { id: "local", login: "local" }, now });
+  const forges = new Map<string, Forge>([local, ...options.forges].map((forge) => [forge.name, forge]));
+  const secrets = new SecretStore({ backend: fileBackend(join(dataDir, "secrets.json")), key: keyFromFile(join(dataDir, "secrets.key")), now });
+  const host = { name: "local", lanes: ["trusted"], maxJobs: undefined, maxClusters: undefined, isReachable: true, executors: ["host"] };
+  await using engine = await openEngine(workspace, {
+    store,
+    policy: {
+      varsOf: async () => await Promise.resolve({}),
+      secretsOf: async ({ spec: { source } }) =>
+        (await secrets.forJob({ forge: source.forge, repositoryId: source.repository.id }, source.lane, signal)).reveal(),
+      serverUrlOf: () => "",
+      runsOn: (labels) => ({ labels: [...labels], executor: "host" }),
+      repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,
+      hosts: () => [host],
+      ownershipOf: (attempt) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) }),
+    },
+    version: options.version,
+    attemptsDir: join(dataDir, "attempts"),
+    runnerPortFile: join(dataDir, "runner-port"),
+  });
+  await engine.stores.logs.sealDue();
+  const token = await apiToken(dataDir);
+  const inbox = new Inbox({ history: engine.stores.history, forges, now });
+  const doors = new Hono();
+  doors.route("/", inbox.app());
+  doors.get("/healthz", (context) => context.text("ok"));
+  const api = engine.apiApp(token);
+  doors.all("/api/*", async (context) => await api.fetch(context.req.raw));
+  const pages = pagesApp({
+    ...engine.stores,
+    jobView: async (name) => await engine.api.job(name),
+    runView: async (name) => await engine.api.run(name),
+  });
+  doors.all("*", async (context) => await pages.fetch(context.req.raw));
+  const listener = new Listener();
+  try {
+    const url = await listener.listen(doors, options.listen);
+    const file: ServerFile = { url, owner: formatIdentity(currentProcess()), kubeconfig, startedAt: now().toISOString() };
+    await writeFileWhole(serverFilePath(environment), `${JSON.stringify(file)}\n`);
+    options.onReady(file);
+    const trigger = new Trigger({ store, history: engine.stores.history, mirrorOf: (forge, id) => mirrors.of(forge, id), now });
+    const lead = async (leadership: Leadership) =>
+      await whileLeading({ engine, inbox, trigger, local, forges, store, workspace, origin: url }, leadership, signal);
+    const onTrouble = (error: unknown) => output.err(`leader: ${messageOf(error)}`);
+    const lease = apiLease(client, store.namespace);
+    await runAsLeader({ lease, identity: `${instance}-${randomUUID()}`, clock: realClock, onTrouble }, lead, signal);
+  } finally {
+    await rm(serverFilePath(environment), { force: true });
+    await listener.close();
+    for (const forge of forges.values()) await forge[Symbol.asyncDispose]();
+  }
+}
+
+interface Led {
+  engine: Engine;
+  inbox: Inbox;
+  trigger: Trigger;
+  local: LocalForge;
+  forges: ReadonlyMap<string, Forge>;
+  store: ApiServerStore;
+  workspace: Workspace;
+  origin: string;
+}
+
+/** All that one leader does; ends when leadership is lost or the server stops. */
+async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal): Promise<void> {
+  const { engine, inbox, trigger, local, forges, workspace, store } = led;
+  const ends = AbortSignal.any([stop, leadership.lost]);
+  const watches = local.repositories().map(({ id }) => local.watch(id, () => inbox.wake()));
+  const upkeep = new Upkeep({ workspace, store, stores: engine.stores, attemptsOf: async () => await engine.attemptsOnHosts(), removeAttempt: async (attempt) => await engine.removeAttempt(attempt) });
+  try {
+    await Promise.all([
+      engine.lead(leadership, stop, { origin: led.origin, forgeOf: (run: Stored<Run>) => forges.get(run.spec.source.forge) }),
+      inbox.work(local, trigger, ends, (line) => workspace.output.err(line)),
+      upkeep.work(ends),
+    ]);
+  } finally {
+    for (const watch of watches) watch[Symbol.dispose]();
+  }
+}
+
+async function untilReady(client: KubeClient, signal: AbortSignal): Promise<void> {
+  const isReady = async () =>
+    await client.text("/readyz", signal).then(
+      () => true,
+      () => undefined,
+    );
+  await waitFor("the control plane to be ready", isReady, { timeoutMs: limits.clusterReadyMs, pollMs: limits.readyPollMs, signal });
+}
+
+async function alreadyRuns(environment: Environment): Promise<SeatrialError> {
+  // It may have taken the lock just now, and not be ready.
+  for (let waited = 0; waited < limits.clusterReadyMs; waited += limits.readyPollMs) {
+    const file = await readServerFile(environment);
+    if (file) return new SeatrialError("already-exists", `a server runs already: ${file.url}`);
+    await pause(limits.readyPollMs);
+  }
+  return new SeatrialError("conflict", `another process holds ${environment.dataDir}, and is no server that can be reached`);
+}
+
+/** What protected routes ask for; made once for a data folder. */
+async function apiToken(dataDir: string): Promise<string> {
+  const path = join(dataDir, "api-token");
+  const text = (await readFile(path, "utf8").catch(() => "")).trim();
+  if (text !== "") return text;
+  const token = randomBytes(32).toString("base64url");
+  await writeFileWhole(path, `${token}\n`);
+  return token;
+}
