@@ -32,7 +32,7 @@ import type { AssignmentMessage } from "../runner/protocol.ts";
 import type { Json } from "../workflows/expressions.ts";
 import { ApiClient } from "./api/client.ts";
 import { apiApp } from "./api/app.ts";
-import { apiRoutes } from "./api/routes.ts";
+import { type ApiOptions, apiRoutes } from "./api/routes.ts";
 import { Controllers, type ReportOptions } from "./controllers.ts";
 import { Listener } from "./listener.ts";
 import type { Policy } from "./policy.ts";
@@ -47,6 +47,7 @@ export interface EngineOptions {
   attemptsDir: string;
   /** File that keeps the port of the door for runners: those that run now must find it again after a restart. Default: any port. */
   runnerPortFile?: string | undefined;
+  checksOf?: ApiOptions["checksOf"];
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
 }
@@ -94,9 +95,9 @@ export class Engine implements AsyncDisposable {
 
   /** The public API. @param token that protected routes ask for; undefined where the caller is this process. */
   apiApp(token: string | undefined): Hono {
-    const { store, noteRun, version } = this.#options;
+    const { store, noteRun, checksOf, version } = this.#options;
     const changeOf = async (run: string, signal: AbortSignal) => await this.#change(run, signal);
-    const routes = apiRoutes({ ...this.stores, store, noteRun, changeOf, now: () => new Date() });
+    const routes = apiRoutes({ ...this.stores, store, noteRun, checksOf, changeOf, now: () => new Date() });
     return apiApp({ routes, token, version });
   }
 
@@ -122,7 +123,8 @@ export class Engine implements AsyncDisposable {
     const hostname = "127.0.0.1";
     const origin = await this.#runners.listen(app, { hostname, port: before }).catch(async (error: unknown) => {
       // Somebody took it meanwhile: the runners of before are lost, those of now are not.
-      if (before !== 0 && error instanceof SeatrialError && error.code === "conflict") return await this.#runners.listen(app, { hostname, port: 0 });
+      if (before !== 0 && error instanceof SeatrialError && error.code === "conflict")
+        return await this.#runners.listen(app, { hostname, port: 0 });
       throw error;
     });
     if (file !== undefined) await writeFileWhole(file, new URL(origin).port);

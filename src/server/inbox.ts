@@ -10,6 +10,7 @@ import type { Forge } from "../forges/forge.ts";
 import type { LocalForge } from "../forges/local/local.ts";
 import type { Delivery } from "../history/deliveries.ts";
 import type { History } from "../history/history.ts";
+import type { ConfiguredForge } from "./config.ts";
 
 export interface InboxOptions {
   history: History;
@@ -32,7 +33,8 @@ export class Inbox {
       const { history, forges, now } = this.#options;
       const forge = forges.get(context.req.param("forge"));
       if (!forge) return context.json({ error: "there is no forge of that name" }, 404);
-      if (Number(context.req.header("content-length") ?? 0) > limits.webhookBytes) return context.json({ error: "the body is too large" }, 413);
+      if (Number(context.req.header("content-length") ?? 0) > limits.webhookBytes)
+        return context.json({ error: "the body is too large" }, 413);
       const body = new Uint8Array(await context.req.arrayBuffer());
       if (body.length > limits.webhookBytes) return context.json({ error: "the body is too large" }, 413);
       try {
@@ -54,7 +56,7 @@ export class Inbox {
   }
 
   /** Works on deliveries, and looks at all open heads from time to time, until the signal is aborted. */
-  async work(local: LocalForge, trigger: Trigger, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+  async work({ local, configured, trigger }: InboxWork, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
     let nextLook = 0;
     while (!signal.aborted) {
       this.#woken = Promise.withResolvers<void>();
@@ -63,7 +65,10 @@ export class Inbox {
         await this.#handleAll(trigger, signal, tell);
         if (performance.now() >= nextLook) {
           nextLook = performance.now() + limits.headsEveryMs;
-          await this.#lookAtHeads(local, trigger, signal);
+          for (const { id } of local.repositories()) await this.#lookAtHeads(local, id, trigger, signal, tell);
+          for (const { forge, repositories } of configured) {
+            for (const name of repositories) await this.#lookAtHeads(forge, name, trigger, signal, tell);
+          }
         }
       } catch (error) {
         if (!signal.aborted) tell(`inbox: ${messageOf(error)}`);
@@ -121,10 +126,35 @@ export class Inbox {
     if (change.event !== "ignored") await trigger.trigger(forge, change, { delivery, payload }, signal);
   }
 
-  /** Each open head has its runs: also those of which a delivery was lost. */
-  async #lookAtHeads(local: LocalForge, trigger: Trigger, signal: AbortSignal): Promise<void> {
-    for (const { id } of local.repositories()) {
-      for await (const change of local.heads(id, signal)) await trigger.trigger(local, change, { payload: undefined }, signal);
-    }
+  /**
+   * Each open head of a repository has its runs: also those of which a delivery was lost. One that fails keeps nobody from the
+   * others: it is looked at again the next time.
+   * @param repository id of a local one, name of another.
+   */
+  async #lookAtHeads(forge: Forge, repository: string, trigger: Trigger, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    const attempt = async (what: string, work: () => Promise<unknown>) => {
+      try {
+        await work();
+      } catch (error) {
+        signal.throwIfAborted();
+        tell(`${what}: ${messageOf(error)}`);
+      }
+    };
+    await attempt(`heads of ${repository} of forge ${forge.name}`, async () => {
+      const { id } = forge.kind === "local" ? { id: repository } : await forge.repositoryNamed(repository, signal);
+      for await (const change of forge.heads(id, signal)) {
+        const head = change.event === "push" ? change.ref : `pull request ${change.number}`;
+        await attempt(
+          `${head} of ${change.repository.name}`,
+          async () => await trigger.trigger(forge, change, { payload: undefined }, signal),
+        );
+      }
+    });
   }
+}
+
+export interface InboxWork {
+  local: LocalForge;
+  configured: readonly ConfiguredForge[];
+  trigger: Trigger;
 }

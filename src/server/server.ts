@@ -34,6 +34,7 @@ import type { Run } from "../resources/run.ts";
 import { fileBackend } from "../secrets/file.ts";
 import { keyFromFile } from "../secrets/key.ts";
 import { SecretStore } from "../secrets/store.ts";
+import type { ConfiguredForge } from "./config.ts";
 import { type Engine, openEngine } from "./engine.ts";
 import { Inbox } from "./inbox.ts";
 import { Listener } from "./listener.ts";
@@ -48,7 +49,7 @@ export interface ServerOptions {
   /** Repositories on this machine's disk. */
   repositories: readonly string[];
   /** Further forges. */
-  forges: readonly Forge[];
+  forges: readonly ConfiguredForge[];
   /** A cluster that keeps the resources, instead of a control plane of our own. */
   kubeconfig?: string | undefined;
   version: string;
@@ -76,9 +77,20 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   const store = new ApiServerStore(client);
   const now = () => new Date();
   await using mirrors = new Mirrors({ environment, folder: join(dataDir, "mirrors"), now });
-  const local = await LocalForge.open({ name: "local", environment, repositories: options.repositories, folder: join(dataDir, "local-forge"), user: { id: "local", login: "local" }, now });
-  const forges = new Map<string, Forge>([local, ...options.forges].map((forge) => [forge.name, forge]));
-  const secrets = new SecretStore({ backend: fileBackend(join(dataDir, "secrets.json")), key: keyFromFile(join(dataDir, "secrets.key")), now });
+  const local = await LocalForge.open({
+    name: "local",
+    environment,
+    repositories: options.repositories,
+    folder: join(dataDir, "local-forge"),
+    user: { id: "local", login: "local" },
+    now,
+  });
+  const forges = new Map<string, Forge>([local, ...options.forges.map(({ forge }) => forge)].map((forge) => [forge.name, forge]));
+  const secrets = new SecretStore({
+    backend: fileBackend(join(dataDir, "secrets.json")),
+    key: keyFromFile(join(dataDir, "secrets.key")),
+    now,
+  });
   const host = { name: "local", lanes: ["trusted"], maxJobs: undefined, maxClusters: undefined, isReachable: true, executors: ["host"] };
   await using engine = await openEngine(workspace, {
     store,
@@ -91,6 +103,10 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
       repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,
       hosts: () => [host],
       ownershipOf: (attempt) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) }),
+    },
+    checksOf: async ({ spec: { source } }) => {
+      const sha = source.heads?.[0]?.sha ?? source.base.sha;
+      return (await forges.get(source.forge)?.checks(source.repository.id, sha)) ?? [];
     },
     version: options.version,
     attemptsDir: join(dataDir, "attempts"),
@@ -118,10 +134,16 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     options.onReady(file);
     const trigger = new Trigger({ store, history: engine.stores.history, mirrorOf: (forge, id) => mirrors.of(forge, id), now });
     const lead = async (leadership: Leadership) =>
-      await whileLeading({ engine, inbox, trigger, local, forges, store, workspace, origin: url }, leadership, signal);
+      await whileLeading(
+        { engine, inbox, trigger, local, forges, configured: options.forges, store, workspace, origin: url },
+        leadership,
+        signal,
+      );
     const onTrouble = (error: unknown) => output.err(`leader: ${messageOf(error)}`);
     const lease = apiLease(client, store.namespace);
-    await runAsLeader({ lease, identity: `${instance}-${randomUUID()}`, clock: realClock, onTrouble }, lead, signal);
+    // Whoever held it for this installation has ended: we have the lock of its data folder.
+    const isDead = (holder: string) => holder.startsWith(`${instance}/`);
+    await runAsLeader({ lease, identity: `${instance}/${randomUUID()}`, clock: realClock, isDead, onTrouble }, lead, signal);
   } finally {
     await rm(serverFilePath(environment), { force: true });
     await listener.close();
@@ -135,6 +157,7 @@ interface Led {
   trigger: Trigger;
   local: LocalForge;
   forges: ReadonlyMap<string, Forge>;
+  configured: readonly ConfiguredForge[];
   store: ApiServerStore;
   workspace: Workspace;
   origin: string;
@@ -145,11 +168,17 @@ async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal)
   const { engine, inbox, trigger, local, forges, workspace, store } = led;
   const ends = AbortSignal.any([stop, leadership.lost]);
   const watches = local.repositories().map(({ id }) => local.watch(id, () => inbox.wake()));
-  const upkeep = new Upkeep({ workspace, store, stores: engine.stores, attemptsOf: async () => await engine.attemptsOnHosts(), removeAttempt: async (attempt) => await engine.removeAttempt(attempt) });
+  const upkeep = new Upkeep({
+    workspace,
+    store,
+    stores: engine.stores,
+    attemptsOf: async () => await engine.attemptsOnHosts(),
+    removeAttempt: async (attempt) => await engine.removeAttempt(attempt),
+  });
   try {
     await Promise.all([
       engine.lead(leadership, stop, { origin: led.origin, forgeOf: (run: Stored<Run>) => forges.get(run.spec.source.forge) }),
-      inbox.work(local, trigger, ends, (line) => workspace.output.err(line)),
+      inbox.work({ local, configured: led.configured, trigger }, ends, (line) => workspace.output.err(line)),
       upkeep.work(ends),
     ]);
   } finally {

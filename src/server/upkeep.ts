@@ -52,7 +52,8 @@ export class Upkeep {
       if (jobRuns.some(({ status }) => status?.phase !== "Finished" || Date.parse(status.heldUntil ?? "") > Date.now())) continue;
       const known = await stores.history.queries.run(run.metadata.name);
       if (known?.run.metadata.resourceVersion !== run.metadata.resourceVersion) continue;
-      for (const { metadata } of jobRuns) await store.delete(jobRunKind, metadata.name, { uid: metadata.uid, resourceVersion: metadata.resourceVersion });
+      for (const { metadata } of jobRuns)
+        await store.delete(jobRunKind, metadata.name, { uid: metadata.uid, resourceVersion: metadata.resourceVersion });
       await store.delete(runKind, run.metadata.name, { uid: run.metadata.uid, resourceVersion: run.metadata.resourceVersion });
     }
   }

@@ -88,13 +88,21 @@ export async function leakedFiles(home: string, runtime: string): Promise<string
     (await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []))
       .filter((entry) => !entry.isDirectory())
       .map((entry) => join(entry.parentPath, entry.name));
-  const kept = ["instance", "history.db", "logs.db", "runner-key", "api-token", "secrets.json", "secrets.key"].map((name) =>
-    join(home, name),
-  );
+  const kept = [
+    "instance",
+    "history.db",
+    "logs.db",
+    "runner-key",
+    "api-token",
+    "secrets.json",
+    "secrets.key",
+    "server.log",
+    "runner-port",
+  ].map((name) => join(home, name));
   const stays = (path: string) =>
     /\.lock(-journal)?$/.test(path) ||
     kept.some((file) => path === file || path === `${file}-wal` || path === `${file}-shm`) ||
-    ["failures/", "objects/objects/", "mirrors/", "control-plane/"].some((folder) => path.startsWith(join(home, folder)));
+    ["failures/", "objects/objects/", "mirrors/", "control-plane/", "local-forge/"].some((folder) => path.startsWith(join(home, folder)));
   return [...(await files(home)), ...(await files(runtime))].filter((path) => !stays(path));
 }
 

@@ -18,6 +18,7 @@ interface UpFlags {
   listen: { hostname: string; port: number };
   repository?: string[];
   kubeconfig?: string;
+  config?: string;
 }
 
 const defaultListen = "127.0.0.1:7357";
@@ -27,7 +28,8 @@ export function registerUp(program: Command, context: CommandContext): void {
   const withOptions = (command: Command) =>
     command
       .option("--listen <address>", "where people reach it", addressOf, addressOf(defaultListen))
-      .option("--repository <path>", "a repository on this machine whose pushes are tested (again for more)", collect);
+      .option("--repository <path>", "a repository on this machine whose pushes are tested (again for more)", collect)
+      .option("--config <file>", "the forges: docs/guides/server.md");
 
   withOptions(program.command("up"))
     .description("start a CI server on this machine: control plane, pages, API")
@@ -61,7 +63,7 @@ export function registerUp(program: Command, context: CommandContext): void {
 
 async function serve(flags: UpFlags, context: CommandContext): Promise<void> {
   const { workspace, environment, output, signals } = context;
-  const { runServer } = await import("../../server/server.ts");
+  const [{ runServer }, { readConfig }] = await Promise.all([import("../../server/server.ts"), import("../../server/config.ts")]);
   const running = await readServerFile(environment);
   if (running) return output.out(running.url);
   try {
@@ -69,7 +71,7 @@ async function serve(flags: UpFlags, context: CommandContext): Promise<void> {
       programs: context.programs,
       listen: flags.listen,
       repositories: (flags.repository ?? []).map((path) => resolve(environment.cwd, path)),
-      forges: [],
+      forges: flags.config === undefined ? [] : await readConfig(resolve(environment.cwd, flags.config)),
       kubeconfig: flags.kubeconfig === undefined ? undefined : resolve(environment.cwd, flags.kubeconfig),
       version: packageVersion(),
       signal: signals.signal,
@@ -94,7 +96,14 @@ async function detach(flags: UpFlags, { environment, output }: CommandContext): 
   const path = join(environment.dataDir, "server.log");
   const log = await open(path, "a", 0o600);
   const { hostname, port } = flags.listen;
-  const args = ["up", "--listen", `${hostname}:${port}`, ...(flags.repository ?? []).flatMap((each) => ["--repository", resolve(environment.cwd, each)])];
+  const config = flags.config === undefined ? [] : ["--config", resolve(environment.cwd, flags.config)];
+  const args = [
+    "up",
+    "--listen",
+    `${hostname}:${port}`,
+    ...config,
+    ...(flags.repository ?? []).flatMap((each) => ["--repository", resolve(environment.cwd, each)]),
+  ];
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
     cwd: environment.dataDir,
     env: environment.variables as NodeJS.ProcessEnv,
@@ -108,7 +117,8 @@ async function detach(flags: UpFlags, { environment, output }: CommandContext): 
   await log.close();
   const started = async () => {
     const server = await readServerFile(environment);
-    if (!server && code !== undefined) throw new SeatrialError("command-failed", `the server ended as soon as it was started; ${path} says why`);
+    if (!server && code !== undefined)
+      throw new SeatrialError("command-failed", `the server ended as soon as it was started; ${path} says why`);
     return server;
   };
   output.out((await waitFor("the server to be ready", started, { timeoutMs: limits.clusterReadyMs, pollMs: 50 })).url);

@@ -75,7 +75,9 @@ export class Reporter {
     const { source } = run.spec;
     const sha = source.heads?.[0]?.sha ?? source.base.sha;
     const key = `report/${run.metadata.uid}/${name}`;
-    const digest = createHash("sha256").update(JSON.stringify([sha, shown])).digest("hex");
+    const digest = createHash("sha256")
+      .update(JSON.stringify([sha, shown]))
+      .digest("hex");
     if ((await history.state.get(key)) === digest) return;
     await forge.report({ ...shown, repositoryId: source.repository.id, sha, sequence: now().getTime() });
     await history.state.set(key, digest, now());
@@ -96,6 +98,8 @@ async function firstFailedLine(history: History, jobRun: Stored<JobRun>): Promis
   const attempt = (await history.queries.attemptsOf(jobRun.metadata.uid)).at(-1);
   if (!attempt) return undefined;
   const failed = attempt.steps.find(({ conclusion, verdict }) => (conclusion ?? verdict) === "failed");
-  const annotation = (await history.queries.annotations(attempt.uid)).find(({ level, step }) => level === "error" && step === failed?.index);
+  const annotation = (await history.queries.annotations(attempt.uid)).find(
+    ({ level, step }) => level === "error" && step === failed?.index,
+  );
   return annotation?.logLine ?? failed?.firstLine;
 }

@@ -31,7 +31,7 @@ class FakeLease implements LeaseStore {
 /** Candidates on one Lease; time is turned by hand, for each candidate apart: clocks of machines have nothing in common. */
 function setUp() {
   const lease = new FakeLease();
-  const candidate = (identity: string) => {
+  const candidate = (identity: string, isDead?: (holder: string) => boolean) => {
     const clock = new ManualClock();
     const stop = new AbortController();
     const terms: Leadership[] = [];
@@ -42,7 +42,7 @@ function setUp() {
       if (!ends.aborted) await new Promise((resolve) => ends.addEventListener("abort", resolve, { once: true }));
     };
     const onTrouble = (error: unknown) => troubles.push((error as Error).message);
-    const running = runAsLeader({ lease, identity, clock, onTrouble }, lead, stop.signal);
+    const running = runAsLeader({ lease, identity, clock, onTrouble, ...(isDead ? { isDead } : {}) }, lead, stop.signal);
     return {
       clock,
       terms,
@@ -187,9 +187,19 @@ test.for([
 
 test("of candidates that start together one leads", async () => {
   const { candidate, pass } = setUp();
-  const all = ["a", "b", "c", "d"].map(candidate);
+  const all = ["a", "b", "c", "d"].map((identity) => candidate(identity));
   await pass(5_000, ...all);
   expect(all.filter(({ leads }) => leads())).toHaveLength(1);
   expect(all.flatMap(({ troubles }) => troubles)).toEqual([]);
   await Promise.all(all.map(async ({ stop }) => await stop()));
+});
+
+test("nobody waits for a holder that is known to be dead", async () => {
+  const { lease, candidate } = setUp();
+  lease.lease = { holder: "here/killed", epoch: 7, resourceVersion: "1" };
+  const next = candidate("here/next", (holder) => holder.startsWith("here/"));
+  await settled();
+  expect(next.leads()).toBe(true);
+  expect(next.terms.at(-1)!.epoch).toBe(8);
+  await next.stop();
 });

@@ -41,6 +41,8 @@ export interface LeaderElectionOptions {
   /** Unique for each start of a process: one that starts anew is another candidate. */
   identity: string;
   clock: Clock;
+  /** Whether a holder is known to have ended: nobody waits for it then. Default: none is. */
+  isDead?: (holder: string) => boolean;
   /** Told of each attempt that failed for another reason than that somebody else leads. */
   onTrouble?: (error: unknown) => void;
 }
@@ -71,14 +73,14 @@ export async function runAsLeader(
 
 /** Waits until this candidate holds the Lease; undefined when it is told to stop before. */
 async function campaign(options: LeaderElectionOptions, stop: AbortSignal): Promise<Term | undefined> {
-  const { lease, identity, clock, onTrouble } = options;
+  const { lease, identity, clock, isDead, onTrouble } = options;
   let seen: { lease: Lease | undefined; sinceMs: number } | undefined;
   while (!stop.aborted) {
     try {
       const read = await lease.read();
       const nowMs = clock.monotonicMs();
       if (!seen || seen.lease?.resourceVersion !== read?.resourceVersion) seen = { lease: read, sinceMs: nowMs };
-      if (!read?.holder || nowMs - seen.sinceMs >= limits.leaseMs) {
+      if (!read?.holder || isDead?.(read.holder) || nowMs - seen.sinceMs >= limits.leaseMs) {
         const now = clock.now();
         const epoch = read?.epoch ? read.epoch + 1 : Math.floor(now.getTime() / 1000);
         return new Term(options, await lease.write({ holder: identity, epoch }, read, now), nowMs);

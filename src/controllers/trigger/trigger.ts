@@ -84,7 +84,9 @@ export class Trigger {
   }
 
   async #workflowsAt(mirror: Mirror, commit: string): Promise<{ path: string; text: string }[]> {
-    const files = (await Promise.all([".seatrial", ".github/workflows"].map(async (folder) => await mirror.listFiles(commit, folder)))).flat();
+    const files = (
+      await Promise.all([".seatrial", ".github/workflows"].map(async (folder) => await mirror.listFiles(commit, folder)))
+    ).flat();
     const texts = await Promise.all(
       workflowFiles(files.map(({ path }) => path)).map(async (path) => ({ path, text: (await mirror.readFile(commit, path)) ?? "" })),
     );
@@ -97,7 +99,12 @@ export class Trigger {
     let workflowName = path;
     try {
       const workflow = readWorkflow(text, path);
-      const event = { event: source.event, ref: source.ref, baseRef: source.base.ref, ...(change.event === "pull_request" ? { action: change.action } : {}) };
+      const event = {
+        event: source.event,
+        ref: source.ref,
+        baseRef: source.base.ref,
+        ...(change.event === "pull_request" ? { action: change.action } : {}),
+      };
       if (!isTriggered(workflow, event)) return undefined;
       workflowName = workflow.name;
     } catch (error) {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { ObjectStore } from "../../artifacts/object-store.ts";
+import type { ShownCheck } from "../../forges/forge.ts";
 import type { History } from "../../history/history.ts";
 import type { JobRunSummary, RunSummary } from "../../history/queries.ts";
 import type { Store } from "../../kube/store.ts";
@@ -14,6 +15,7 @@ import { ApiError } from "../../kube/api-error.ts";
 import type { LogStore } from "../../logs/log-store.ts";
 import { clusterKind } from "../../resources/kinds.ts";
 import { jobRunKind } from "../../resources/job-run.ts";
+import type { Stored } from "../../resources/object.ts";
 import { type Run, runKind } from "../../resources/run.ts";
 import { verdicts } from "../../resources/verdict.ts";
 import { readWorkflow } from "../../workflows/read.ts";
@@ -21,6 +23,7 @@ import { jobPath, runPath } from "../pages/runs.ts";
 import type { Route } from "./route.ts";
 import {
   artifactSchema,
+  checkSchema,
   jobSchema,
   type JobView,
   linesSchema,
@@ -42,6 +45,8 @@ export interface ApiOptions {
   store: Store | undefined;
   /** Resolves when something of the run has changed since the call, or after a while; never rejects. */
   changeOf(run: string, signal: AbortSignal): Promise<void>;
+  /** What the forge shows at the run's commit; undefined where no forge is known. */
+  checksOf?: ((run: Stored<Run>) => Promise<ShownCheck[]>) | undefined;
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
   now(): Date;
@@ -215,6 +220,19 @@ export function apiRoutes(options: ApiOptions): Route[] {
         const wanted = jobs.filter(({ name, jobName }) => job === undefined || name === job || jobName === job);
         for (const { name } of wanted) await storeOf().patch(jobRunKind, name, { spec: { hold: { forSeconds } } });
         return context.json({ jobs: wanted.map(({ name }) => name) });
+      },
+    },
+    {
+      method: "get",
+      path: "/api/v1/runs/{run}/checks",
+      operation: "listChecks",
+      summary: "What the forge shows at the run's commit.",
+      isProtected: false,
+      answer: z.object({ items: z.array(checkSchema) }),
+      handle: async ({ params, context }) => {
+        const found = await queries.run(params["run"]!);
+        if (!found) throw new SeatrialError("not-found", `there is no run ${params["run"]}`);
+        return context.json({ items: (await options.checksOf?.(found.run)) ?? [] });
       },
     },
     {

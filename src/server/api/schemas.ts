@@ -113,3 +113,10 @@ export const testSchema = z.object({
 export const artifactSchema = z.object({ path: z.string(), size: z.int(), digest: z.string() });
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({ items: z.array(item), next: z.string().optional().describe("Cursor of the next page.") });
+
+export const checkSchema = z.object({
+  context: z.string().describe("Its name at the commit."),
+  state: z.enum(["pending", "success", "failure", "error"]),
+  description: z.string(),
+  targetUrl: z.string(),
+});
