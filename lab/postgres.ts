@@ -5,7 +5,6 @@
  */
 import { existsSync } from "node:fs";
 import { chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../src/base/errors.ts";
 import { waitFor } from "../src/base/wait.ts";
@@ -40,7 +39,8 @@ export async function startPostgres(lab: Lab = currentLab()): Promise<LabPostgre
     programs = await findPrograms();
     if (programs === undefined) return { reason: "Debian's postgresql is installed, but brought no server" };
   }
-  const directory = await mkdtemp(join(tmpdir(), "st-pg-"));
+  // Not below a folder of tests, which is theirs alone: another user must be able to enter.
+  const directory = await mkdtemp("/tmp/st-pg-");
   try {
     if (isRoot) await chown(directory, await userId(lab, "-u"), await userId(lab, "-g"));
     return await start(lab, programs, directory, isRoot);

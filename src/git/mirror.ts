@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { lock } from "../process/lock.ts";
 import { CommandFailedError, type RunResult } from "../process/run.ts";
 import { checkCommit, checkPath, checkRef, git, type GitOptions, gitRemote, type GitSource, settingsOf } from "./git.ts";
 
@@ -321,6 +322,7 @@ export class Mirror {
   /** What is there already is left as it is; what a kill left half-made is completed. */
   async #make(): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    using _lock = await lock(join(this.folder, "seatrial.lock"), `mirror ${this.folder}`, this.#signal);
     await git(this.#environment, ["init", "--quiet", "--bare", "--template=", "--", this.folder], { signal: this.#signal });
     // Newer versions of git take attributes, and with them ways to merge, from HEAD: it names nothing.
     await git(this.#environment, ["symbolic-ref", "HEAD", "refs/seatrial/none"], { folder: this.folder, signal: this.#signal });
