@@ -1,6 +1,6 @@
 # The commands of the project. Each brings what it needs: Node 24 comes with `npm ci`, by the lock file.
 #
-#   make demo    the main job for real: the example's tests in two throwaway clusters at once
+#   make demo    the whole path for real: a push, two clusters at once, a test that fails, the link to its line
 #   make test    all tests; its last line is `N passed, N failed, N skipped`
 #   make check   all checks, every failure of each; make fix repairs what can be repaired
 #   make lab     the Docker daemon and the images that tests use on a machine without Docker (root, Debian)

@@ -10,7 +10,7 @@ export const reapply: Bench = {
   name: "reapply",
   pairs: 15,
   questions: [
-    { what: "re-apply with nothing to do", time: "apply", target: { ms: 400 } },
+    { what: "re-apply with nothing to do", time: "apply", target: { most: 400 } },
     { what: "re-apply with nothing to do", time: "apply", against: ctlptl },
   ],
   prepare: async (context) => {

@@ -10,14 +10,37 @@ import { parseArgs } from "node:util";
 import { messageOf, SeatrialError } from "../src/base/errors.ts";
 import { applyKind } from "./apply-kind.ts";
 import { bare } from "./bare.ts";
+import { gitea } from "./gitea.ts";
+import { jobRunsBench } from "./job-runs.ts";
 import { kind4, kind8 } from "./kind-at-once.ts";
+import { lineVisible } from "./line-visible.ts";
+import { logIngest } from "./log-ingest.ts";
+import { oneStep } from "./one-step.ts";
 import { reapply } from "./reapply.ts";
 import { remoteKind } from "./remote-kind.ts";
 import { type Bench, measure, type Result } from "./support/bench.ts";
 import { BenchContext, say } from "./support/context.ts";
 import { keepResults } from "./support/report.ts";
+import { serverIdle } from "./server-idle.ts";
+import { trueJobs } from "./true-jobs.ts";
+import { webhooks } from "./webhooks.ts";
 
-const benches: readonly Bench[] = [bare, reapply, applyKind, remoteKind, kind4, kind8];
+const benches: readonly Bench[] = [
+  bare,
+  reapply,
+  applyKind,
+  remoteKind,
+  kind4,
+  kind8,
+  jobRunsBench,
+  trueJobs,
+  oneStep,
+  lineVisible,
+  gitea,
+  logIngest,
+  webhooks,
+  serverIdle,
+];
 
 process.exitCode = await main();
 

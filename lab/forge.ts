@@ -57,7 +57,7 @@ export function builtForge(lab: Lab = currentLab()): BuiltForge | undefined {
 }
 
 /**
- * Builds what is not built. Takes about three minutes on two cores, and says so.
+ * Builds what is not built. Takes about five minutes on two cores, and says so.
  * @throws SeatrialError `missing-program` without the Go toolchain or a C compiler (SQLite is C).
  */
 export async function buildForge(lab: Lab = currentLab()): Promise<BuiltForge> {
@@ -67,7 +67,7 @@ export async function buildForge(lab: Lab = currentLab()): Promise<BuiltForge> {
   const go = await findGo(lab.environment);
   if (!go) throw new SeatrialError("missing-program", "the lab's forge is built with the Go toolchain, which is not in PATH");
   const startedAt = performance.now();
-  lab.say(`building Gitea ${version}: about three minutes`);
+  lab.say(`building Gitea ${version}: about five minutes`);
   const progress = setInterval(() => lab.say(`still building Gitea: ${seconds(performance.now() - startedAt)}`), progressEveryMs);
   await mkdir(join(lab.dir, "forge"), { recursive: true });
   const folder = await mkdtemp(join(lab.dir, "forge", ".new-"));

@@ -13,8 +13,10 @@ import { seconds } from "../src/base/output.ts";
 import { waitFor } from "../src/base/wait.ts";
 import { writePki } from "../src/controlplane/pki.ts";
 import { defaultKubernetesVersion } from "../src/programs/versions.ts";
+import { labBaseImage } from "../src/runner/runner-image.ts";
 import { clearRemains, isRunning, socketOf, startLabDaemon, stopLabDaemon, type LabDaemon } from "./daemon.ts";
 import { buildLab, keyLabel, nodeImage, registryImage } from "./images.ts";
+import { buildRunnerBase } from "./runner-image.ts";
 import { currentLab, installPackages, lockLab, succeeds, system, systemEnvironment, type Lab } from "./lab.ts";
 
 const namespace = "seatrial-remote";
@@ -38,6 +40,7 @@ export interface RemoteHost {
 export async function remoteUp(lab: Lab = currentLab()): Promise<RemoteHost> {
   await installPackages(lab);
   const local = (await buildLab(lab)).dockerHost;
+  await buildRunnerBase(lab);
   using _lock = await lockLab(lab, "remote");
   const daemon = await remoteDaemon(lab);
   await mkdir(daemon.dir, { recursive: true, mode: 0o700 });
@@ -49,7 +52,7 @@ export async function remoteUp(lab: Lab = currentLab()): Promise<RemoteHost> {
   }
   await restoreRemote(lab);
   await startSshd(lab, daemon);
-  await loadImages(lab, local, daemon, [nodeImage(defaultKubernetesVersion), registryImage]);
+  await loadImages(lab, local, daemon, [nodeImage(defaultKubernetesVersion), registryImage, labBaseImage]);
   return {
     dockerHost: `ssh://root@${there.address}`,
     identityFile: join(daemon.dir, "id"),

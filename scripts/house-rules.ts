@@ -6,9 +6,14 @@ import { readFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
+import { parse } from "yaml";
 import { messageOf } from "../src/base/errors.ts";
 import { run } from "../src/process/run.ts";
 import { loadDocuments } from "../src/resources/documents.ts";
+import { hostKind } from "../src/resources/host.ts";
+import { jobRunKind } from "../src/resources/job-run.ts";
+import { repositoryKind } from "../src/resources/repository.ts";
+import { runKind } from "../src/resources/run.ts";
 
 /** What belongs to the project: what git has, or would take. Files that were deleted and not yet committed are left out. */
 export async function projectFiles(root: string): Promise<string[]> {
@@ -168,9 +173,18 @@ function snippetFindings(file: string, text: string): string[] {
   );
 }
 
+/** Kinds that the server's API alone holds. */
+const serverKinds = [runKind, jobRunKind, hostKind, repositoryKind];
+
 /** @param before lines of the file before the text. Documents of Kubernetes and of others are not looked at. */
 function yamlFindings(file: string, text: string, before: number): string[] {
   if (!/^apiVersion: *["']?(seatrial|ctlptl)\.dev\//m.test(text)) return [];
+  const ofServer = serverKinds.find(({ kind }) => new RegExp(`^kind: *${kind} *$`, "m").test(text));
+  if (ofServer) {
+    const { spec } = parse(text) as { spec?: unknown };
+    const { error } = ofServer.spec.safeParse(spec);
+    return (error?.issues ?? []).map(({ path, message }) => `${file}:${before + 1}: spec.${path.join(".")}: ${message}`);
+  }
   try {
     loadDocuments("\n".repeat(before) + text, file);
     return [];

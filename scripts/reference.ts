@@ -10,7 +10,11 @@ import { join, relative } from "node:path";
 import { z } from "zod";
 import { runCli } from "../src/cli/cli.ts";
 import { clusterSchema } from "../src/resources/cluster.ts";
+import { hostKind } from "../src/resources/host.ts";
+import { jobRunKind } from "../src/resources/job-run.ts";
 import { registryDefaults, registrySchema } from "../src/resources/registry.ts";
+import { repositoryKind } from "../src/resources/repository.ts";
+import { runKind } from "../src/resources/run.ts";
 import { scriptEnvironment } from "./docker-choice.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -24,7 +28,12 @@ const exitCodes = `Results go to stdout, progress and errors to stderr. Exit cod
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
-  const pages: Record<string, string> = { "cli.md": await cliPage(), "cluster.md": clusterPage(), "registry.md": registryPage() };
+  const pages: Record<string, string> = {
+    "cli.md": await cliPage(),
+    "cluster.md": clusterPage(),
+    "registry.md": registryPage(),
+    ...Object.fromEntries([runKind, jobRunKind, hostKind, repositoryKind].map((kind) => [`${kind.singular}.md`, kindPage(kind)])),
+  };
   const stale: string[] = [];
   for (const [name, text] of Object.entries(pages)) {
     const path = join(folder, name);
@@ -56,6 +65,21 @@ are in a volume of their own, which is deleted with the registry and not before.
   return resourcePage("Registry", intro, registrySchema, { metadata: { name: "demo-registry" } });
 }
 
+/** A kind that the API server alone holds. */
+function kindPage({ kind, description, spec, status }: { kind: string; description: string; spec: z.ZodType; status: z.ZodType }): string {
+  const schema = z.strictObject({
+    apiVersion: z.literal("seatrial.dev/v1alpha1").describe("Version of this API."),
+    kind: z.literal(kind).describe("Kind of this resource."),
+    spec: spec.describe("What is asked for."),
+    status: status.optional().describe("What was seen last; written by Seatrial alone."),
+  });
+  return resourcePage(
+    kind,
+    `${description} It lives in the server's API: \`kubectl explain ${kind.toLowerCase()}.spec\` says the same.`,
+    schema,
+  );
+}
+
 /** As much of JSON Schema as zod writes for our resources. */
 interface Schema {
   type?: string;
@@ -71,14 +95,15 @@ interface Schema {
   additionalProperties?: Schema | boolean;
 }
 
-function resourcePage(kind: string, intro: string, schema: z.ZodType, example: { metadata: object; spec?: object }): string {
+function resourcePage(kind: string, intro: string, schema: z.ZodType, example?: { metadata: object; spec?: object }): string {
   const top = z.toJSONSchema(schema, { io: "input" }) as Schema;
   const smallest = [
     "apiVersion: seatrial.dev/v1alpha1",
     `kind: ${kind}`,
-    ...Object.entries(example).map(([key, value]) => `${key}: ${inline(value)}`),
+    ...Object.entries(example ?? {}).map(([key, value]) => `${key}: ${inline(value)}`),
   ];
-  const parts = [`# ${kind}`, note, intro, `The smallest:\n\`\`\`yaml\n${smallest.join("\n")}\n\`\`\``, ...sections("", top)];
+  const shown = example ? [`The smallest:\n\`\`\`yaml\n${smallest.join("\n")}\n\`\`\``] : [];
+  const parts = [`# ${kind}`, note, intro, ...shown, ...sections("", top)];
   return `${parts.join("\n\n")}\n`;
 }
 

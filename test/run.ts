@@ -2,9 +2,9 @@
  * `make test`: all set-up, then every test.
  *
  * Order of events: the Docker daemon is chosen (the user's own, else the lab's, made first where that is allowed, else
- * none); programs are found, fetched or built; unit and conformance tests run in parallel; the files of end-to-end tests run one
- * after the other, each followed by a look for what it left; the lab's daemon is stopped when it was started here; failures
- * are told again; the last line counts.
+ * none); programs are found, fetched or built; unit and conformance tests run in parallel, while the lab's Gitea is built behind
+ * them; the files of end-to-end tests run one after the other, each followed by a look for what it left; the lab's daemon is
+ * stopped when it was started here; failures are told again; the last line counts.
  *
  *   node test/run.ts [--unit | --e2e] [PART OF A FILE'S NAME…]
  *
@@ -13,15 +13,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { glob, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { labDown, labStatus } from "../lab/daemon.ts";
+import { builtForge } from "../lab/forge.ts";
 import { buildLab } from "../lab/images.ts";
 import { remoteDown } from "../lab/remote.ts";
+import { buildRunnerBase } from "../lab/runner-image.ts";
 import { messageOf } from "../src/base/errors.ts";
 import { seconds } from "../src/base/output.ts";
 import { Programs } from "../src/programs/programs.ts";
 import { scriptEnvironment, whyNotDocker } from "../scripts/docker-choice.ts";
+import { noForgeVariable } from "./support/forge.ts";
 import { everythingOn, type Leak, leakedLink, leakedProcesses, removeLeaks } from "./support/leaks.ts";
 import { resultsVariable, type TestResult } from "./support/results.ts";
 
@@ -30,6 +33,8 @@ const isSoak = process.env["SOAK"] === "1";
 /** A part of the run that hangs is ended: the whole must end within CI's 90 minutes, whatever happens. */
 const unitMs = 15 * 60_000;
 const fileMs = (isSoak ? 240 : 30) * 60_000;
+/** Five minutes on two cores that have nothing else to do; here it has to share them. */
+const forgeMs = 15 * 60_000;
 
 interface Setup {
   /** Added to the environment of the tests. */
@@ -60,9 +65,13 @@ async function main(args: readonly string[]): Promise<number> {
   const hadLink = leakedLink() !== undefined;
   let setup: Setup | undefined;
   try {
+    const files = hasE2e ? await e2eFiles(filters) : [];
     setup = await setUp(folder, hasE2e);
+    const forge = buildForgeFor(files);
     if (hasUnit) await runVitest("unit", filters, setup, folder, unitMs);
-    if (hasE2e) for (const file of await e2eFiles(filters)) await runE2eFile(file, setup, folder);
+    const reason = await forge;
+    if (reason !== undefined) setup.variables[noForgeVariable] = reason;
+    for (const file of files) await runE2eFile(file, setup, folder);
   } catch (error) {
     if (!abort.signal.aborted)
       fail("(set-up)", "the set-up of the tests", error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -114,8 +123,46 @@ async function chooseDocker(): Promise<{ variables: Record<string, string>; isOu
   say(`${why}; the lab's daemon is used`);
   const wasRunning = (await labStatus()).running;
   const { dockerHost } = await buildLab();
+  await buildRunnerBase();
   abort.signal.throwIfAborted();
   return { variables: { DOCKER_HOST: dockerHost }, isOurs: !wasRunning };
+}
+
+/**
+ * Builds the lab's Gitea where a file needs it and it may be made: behind the unit tests, and giving way to them.
+ * @returns why there is none; undefined when there is one, or nobody asks.
+ */
+async function buildForgeFor(files: readonly string[]): Promise<string | undefined> {
+  const texts = await Promise.all(files.map(async (file) => await readFile(join(root, file), "utf8")));
+  if (!texts.some((text) => text.includes("/support/forge.ts")) || builtForge()) return undefined;
+  if (process.getuid?.() !== 0 && process.env["LAB"] !== "1")
+    return "the lab's Gitea is not built, and is made only for root, or with LAB=1: node lab/main.ts forge-build does it, too";
+  say("the lab's Gitea is built, in the background");
+  // A group of its own: with it goes the compiler.
+  const child = spawn(process.execPath, [join(root, "lab", "main.ts"), "forge-build"], {
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4_000)));
+  const end = () => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+  };
+  const timer = setTimeout(end, forgeMs);
+  abort.signal.addEventListener("abort", end);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject).once("close", resolve);
+      if (child.pid !== undefined) setPriority(child.pid, 19);
+    });
+    say(code === 0 ? "the lab's Gitea is built" : "the lab's Gitea could not be built");
+    return code === 0 ? undefined : `the lab's Gitea could not be built: ${said.trim().split("\n").slice(-3).join(" ")}`;
+  } catch (error) {
+    return `the lab's Gitea could not be built: ${messageOf(error)}`;
+  } finally {
+    clearTimeout(timer);
+    abort.signal.removeEventListener("abort", end);
+  }
 }
 
 async function e2eFiles(filters: readonly string[]): Promise<string[]> {

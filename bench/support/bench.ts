@@ -12,25 +12,32 @@ export interface Bench {
   pairs: number;
   questions: readonly Question[];
   /** Finds and makes what all its runs share. A side that cannot be had here is left out; a reason means none can run. */
-  prepare(context: BenchContext): Promise<{ sides: readonly Side[] } | { reason: string }>;
+  prepare(context: BenchContext): Promise<{ sides: readonly Side[]; close?: () => Promise<void> } | { reason: string }>;
 }
 
-/** Compares the time of the same name of ours and of the other side. */
+/** Compares the value of the same name of ours and of the other side. */
 export interface Question {
   /** As the table has it: `apply of a kind cluster with a registry, to Ready`. */
   what: string;
-  /** Name of the time that a side's run gave. */
+  /** Name of the value that a side's run gave. */
   time: string;
-  /** The side that ours is compared with; without one the time itself is judged. */
+  /** What the value counts. Default: `ms`. */
+  unit?: Unit;
+  /** The side that is asked about. Default: {@link ours}. */
+  of?: string;
+  /** The side that it is compared with; without one the value itself is judged. */
   against?: string;
-  /** What is to be reached: a ratio, or milliseconds. */
-  target?: { ratio?: number; ms?: number };
+  /** What is to be reached: a ratio of at most so much, a value of at most, or at least, so much. */
+  target?: { ratio?: number; most?: number; least?: number };
 }
+
+/** `ms` is shown as seconds; `each` counts things. */
+export type Unit = "ms" | "per second" | "MB" | "MB/s" | "%" | "each";
 
 export interface Side {
   /** `seatrial`, or what the other one is. */
   name: string;
-  /** Does it once: makes, measures, removes. Gives each time in milliseconds by name. */
+  /** Does it once: makes, measures, removes. Gives each value by name. */
   run(): Promise<Record<string, number>>;
 }
 
@@ -40,17 +47,19 @@ export interface Result {
   bench: string;
   what: string;
   against?: string | undefined;
+  unit: Unit;
   target?: Question["target"];
   isReached: boolean | undefined;
   ratio?: Ratio | undefined;
-  ours: Times;
-  other?: Times | undefined;
+  ours: Values;
+  other?: Values | undefined;
 }
 
-export interface Times {
-  p50Ms: number;
-  p99Ms: number;
-  ms: number[];
+export interface Values {
+  p50: number;
+  p99: number;
+  /** In the order in which they were measured. */
+  all: number[];
 }
 
 /** Measures one benchmark. A run that fails ends it: a lost cluster is not a slow one. */
@@ -59,6 +68,21 @@ export async function measure(bench: Bench, context: BenchContext, pairs = bench
   if ("reason" in prepared) return prepared;
   const { sides } = prepared;
   const times = new Map(sides.map((side) => [side.name, [] as Record<string, number>[]]));
+  try {
+    await runAll(bench, sides, pairs, times, context);
+  } finally {
+    await prepared.close?.();
+  }
+  return bench.questions.flatMap((question) => answer(bench, question, times) ?? []);
+}
+
+async function runAll(
+  bench: Bench,
+  sides: readonly Side[],
+  pairs: number,
+  times: ReadonlyMap<string, Record<string, number>[]>,
+  context: BenchContext,
+): Promise<void> {
   for (let pair = 0; pair < pairs; pair++) {
     for (const side of pair % 2 === 0 ? sides : sides.toReversed()) {
       context.signal.throwIfAborted();
@@ -66,33 +90,40 @@ export async function measure(bench: Bench, context: BenchContext, pairs = bench
       times.get(side.name)!.push(run);
       say(
         `${bench.name} ${pair + 1}/${pairs}: ${side.name}: ${Object.entries(run)
-          .map(([name, ms]) => `${name} ${(ms / 1000).toFixed(2)} s`)
+          .map(([name, value]) => `${name} ${shown(value, unitOf(bench, name))}`)
           .join(", ")}`,
       );
     }
   }
-  return bench.questions.flatMap((question) => answer(bench, question, times) ?? []);
 }
 
-function answer(bench: Bench, question: Question, times: ReadonlyMap<string, Record<string, number>[]>): Result | undefined {
-  const of = (side: string) =>
-    times
+function unitOf({ questions }: Bench, name: string): Unit {
+  return questions.find(({ time }) => time === name)?.unit ?? "ms";
+}
+
+function answer(bench: Bench, question: Question, measured: ReadonlyMap<string, Record<string, number>[]>): Result | undefined {
+  const valuesOf = (side: string) =>
+    measured
       .get(side)
       ?.map((run) => run[question.time])
-      .filter((ms) => ms !== undefined);
-  const own = of(ours) ?? [];
-  const others = question.against === undefined ? undefined : of(question.against);
-  if (question.against !== undefined && !others) return undefined; // That side could not be had here.
-  const ratio = others ? ratioOf(own.map((ms, i) => [ms, others[i]!] as const)) : undefined;
-  const { target } = question;
+      .filter((value) => value !== undefined);
+  const own = valuesOf(question.of ?? ours);
+  const others = question.against === undefined ? undefined : valuesOf(question.against);
+  // A side, or a value, that could not be had here.
+  if (!own?.length || (question.against !== undefined && !others?.length)) return undefined;
+  const ratio = others ? ratioOf(own.map((value, i) => [value, others[i]!] as const)) : undefined;
+  const { target, unit = "ms" } = question;
+  const median = quantile(own, 0.5);
   const reached = [
     target?.ratio === undefined || !ratio ? undefined : ratio.median <= target.ratio,
-    target?.ms === undefined ? undefined : quantile(own, 0.5) <= target.ms,
+    target?.most === undefined ? undefined : median <= target.most,
+    target?.least === undefined ? undefined : median >= target.least,
   ].filter((each) => each !== undefined);
   return {
     bench: bench.name,
     what: question.what,
     against: question.against,
+    unit,
     target,
     isReached: reached.length === 0 ? undefined : reached.every(Boolean),
     ratio,
@@ -101,7 +132,15 @@ function answer(bench: Bench, question: Question, times: ReadonlyMap<string, Rec
   };
 }
 
-function summary(ms: readonly number[]): Times {
-  const rounded = ms.map((each) => Math.round(each));
-  return { p50Ms: quantile(rounded, 0.5), p99Ms: quantile(rounded, 0.99), ms: rounded };
+function summary(values: readonly number[]): Values {
+  const rounded = values.map((each) => Number(each.toPrecision(4)));
+  return { p50: quantile(rounded, 0.5), p99: quantile(rounded, 0.99), all: rounded };
+}
+
+/** With as many digits as the value is worth. */
+export function shown(value: number, unit: Unit): string {
+  if (unit === "ms") return value < 100 ? `${value.toFixed(value < 10 ? 1 : 0)} ms` : `${(value / 1000).toFixed(value < 1_000 ? 2 : 1)} s`;
+  const digits = value.toFixed(value < 10 ? 1 : 0);
+  if (unit === "each") return String(Number(value.toFixed(2)));
+  return unit === "%" ? `${digits} %` : `${digits} ${unit}`;
 }

@@ -106,8 +106,14 @@ export class BenchContext {
   }
 
   /** Runs `seatrial`, as a person does. */
-  async seatrial(args: readonly string[], more: Variables = {}, signal?: AbortSignal, onLine?: (line: string) => void): Promise<string> {
-    return await this.run(join(projectRoot, "bin", "seatrial"), args, more, signal, onLine);
+  async seatrial(
+    args: readonly string[],
+    more: Variables = {},
+    signal?: AbortSignal,
+    onLine?: (line: string) => void,
+    cwd?: string,
+  ): Promise<string> {
+    return await this.run(join(projectRoot, "bin", "seatrial"), args, more, signal, onLine, cwd);
   }
 
   /** Runs a program to its end. Killed when the benchmarks are stopped, unless another signal is given. */
@@ -117,9 +123,10 @@ export class BenchContext {
     more: Variables = {},
     signal = this.signal,
     onLine?: (line: string) => void,
+    cwd = this.directory,
   ): Promise<string> {
     const env = { ...this.variables, ...more };
-    const { stdout } = await run(program, args, { env, cwd: this.directory, signal, timeoutMs: commandMs, onLine });
+    const { stdout } = await run(program, args, { env, cwd, signal, timeoutMs: commandMs, onLine });
     return stdout;
   }
 

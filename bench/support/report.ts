@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { run } from "../../src/process/run.ts";
-import type { Bench, Result } from "./bench.ts";
+import { type Bench, type Result, shown } from "./bench.ts";
 import { type BenchContext, projectRoot } from "./context.ts";
 
 /** Results of one run of one benchmark. */
@@ -38,11 +38,12 @@ function page(all: readonly (readonly [string, Measured])[]): string {
   return [
     "# Benchmarks",
     "",
-    "Written by `make bench`; the single times are in [bench/results.json](../bench/results.json), one file for each question in [bench](../bench).",
+    "Written by `make bench`; the single values are in [bench/results.json](../bench/results.json), one file for each question in [bench](../bench).",
     "`node bench/run.ts NAME…` measures some of them again.",
     "",
     "Seatrial and what it is compared with are measured in turn, pair by pair, in changing order. The ratio is the median over",
     "the pairs, Seatrial's time by the other's: less than 1 is faster. Behind it stands its 90 % interval (bootstrap over the pairs).",
+    "Where nothing is compared, the median of the runs is shown and judged.",
     "",
     "| benchmark | what | against | Seatrial | other | ratio | to reach | reached | commit |",
     "|---|---|---|---|---|---|---|---|---|",
@@ -54,12 +55,16 @@ function page(all: readonly (readonly [string, Measured])[]): string {
   ].join("\n");
 }
 
-function row(name: string, { what, against, target, isReached, ratio, ours, other }: Result, at: string): string {
-  const goal = [target?.ratio === undefined ? "" : `≤ ${target.ratio}`, target?.ms === undefined ? "" : `≤ ${inSeconds(target.ms)}`]
+function row(name: string, { what, against, unit, target, isReached, ratio, ours, other }: Result, at: string): string {
+  const goal = [
+    target?.ratio === undefined ? "" : `≤ ${target.ratio}`,
+    target?.most === undefined ? "" : `≤ ${shown(target.most, unit)}`,
+    target?.least === undefined ? "" : `≥ ${shown(target.least, unit)}`,
+  ]
     .filter(Boolean)
     .join(", ");
-  const shown = ratio ? `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)}), ${ours.ms.length} pairs` : "";
-  return `| ${[name, what, against ?? "", inSeconds(ours.p50Ms), other ? inSeconds(other.p50Ms) : "", shown, goal, isReached === undefined ? "" : isReached ? "yes" : "**no**", at].join(" | ")} |`;
+  const compared = ratio ? `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}–${ratio.high.toFixed(2)}), ${ours.all.length} pairs` : "";
+  return `| ${[name, what, against ?? "", shown(ours.p50, unit), other ? shown(other.p50, unit) : "", compared, goal, isReached === undefined ? "" : isReached ? "yes" : "**no**", at].join(" | ")} |`;
 }
 
 async function commit(): Promise<string> {
@@ -76,9 +81,4 @@ async function commit(): Promise<string> {
 function machine({ dockerVersion, nodeImage }: BenchContext): string {
   const all = cpus();
   return `${all.length} × ${all[0]?.model ?? "CPU"}, ${Math.round(totalmem() / 1024 ** 3)} GB, ${process.platform} ${process.arch}, Node ${process.version}, Docker ${dockerVersion}, ${nodeImage}`;
-}
-
-/** With as many digits as the time is worth. */
-function inSeconds(ms: number): string {
-  return `${(ms / 1000).toFixed(ms < 1_000 ? 2 : 1)} s`;
 }

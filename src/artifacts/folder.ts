@@ -106,7 +106,6 @@ export class FolderStore implements ObjectStore {
     return { objects };
   }
 
-  /** Removes what was half written when its process died. */
   async removeAbandoned(now: Date): Promise<void> {
     for (const name of await readdir(this.#incoming).catch(() => [])) {
       const path = join(this.#incoming, name);

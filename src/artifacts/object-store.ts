@@ -49,6 +49,8 @@ export interface ObjectStore {
   delete(key: string): Promise<void>;
   /** Objects in an order of their keys that is the store's own, and stays. `next` is absent on the last page. */
   list(request: ListRequest): Promise<{ objects: ObjectInfo[]; next?: string }>;
+  /** Removes what was left half written by processes that died, {@link limits.objectAbandonedMs} ago. For a server's upkeep. */
+  removeAbandoned(now: Date): Promise<void>;
 }
 
 /**

@@ -307,8 +307,17 @@ export const limits = {
   /** GitHub's bounds for the description of a status, and for a comment. */
   checkDescriptionCharacters: 140,
   commentCharacters: 65_536,
-  /** Refs of a local repository are read again after so long, should the file system have told of no change: 5 ms of work. */
-  localForgePollMs: 2_000,
+  /** What a comment at a pull request shows: jobs, tests of each, and characters of names and messages; altogether less than a forge takes. */
+  commentJobs: 15,
+  commentTests: 5,
+  commentNameCharacters: 200,
+  commentMessageCharacters: 200,
+  /** Runs of a pull request among which those of its newest head are looked for: one for each workflow and push. */
+  commentRuns: 100,
+  /** A run that ended stays in the API until its forge shows it, but no longer than this: a forge may be gone for good. */
+  unreportedRunMs: 86_400_000,
+  /** Refs of a local repository are read again after so long, should the file system have told of no change: a git command and 10 ms of CPU. */
+  localForgePollMs: 10_000,
   /** A push writes several files: they are one change. */
   localForgeSettleMs: 20,
   /** A runner that was not heard for so long, six heartbeats, is looked for. */
@@ -321,9 +330,9 @@ export const limits = {
   clusterBoots: 2,
   /** A job's cluster may live so long when no server is there to judge: the longest job, and a day in which it is held. */
   jobClusterMs: 172_800_000,
-  /** Finished runs stay in the API so long, for people with kubectl; the history has them for good. */
+  /** Finished runs stay in the API so long, for people with kubectl; the history has them. */
   finishedRunMs: 600_000,
-  /** Upkeep is cheap when there is nothing to do: three lists. */
+  /** Upkeep is cheap when there is nothing to do: four lists. */
   upkeepEveryMs: 30_000,
   /** Deliveries are handled when they come; one whose retry is due, or that another process stored, is found after so long. */
   inboxPollMs: 2_000,
@@ -331,13 +340,73 @@ export const limits = {
   headsEveryMs: 300_000,
   /** A delivery that a process had when it died is handled again after this; a first fetch of a large repository takes minutes. */
   deliveryLeaseMs: 600_000,
-  /** A forge that is down for ten minutes: 10 s more after each attempt, 12 minutes altogether. */
-  deliveryAttempts: 12,
-  deliveryRetryMs: 10_000,
+  /** A forge that is down for ten minutes: a second after the first attempt, then doubled up to a minute, 15 minutes altogether. */
+  deliveryAttempts: 20,
+  deliveryRetryFirstMs: 1_000,
+  deliveryRetryMostMs: 60_000,
+  /** Deliveries that are handled at once: one that waits for its forge must not hold up those of another. */
+  deliveriesAtOnce: 8,
   /** Keys of one kind that are reconciled at once: most of the time of each is waiting for an answer. */
   reconcileWorkers: 32,
   /** Whoever follows a run is told of what another process wrote after so long at the latest. */
   streamPollMs: 1_000,
   /** Lines of a log that one page shows: a browser lays out so many in half a second. */
   pageLogLines: 5_000,
+  /** What is kept of the message of a cluster's event. */
+  eventMessageLength: 2_048,
+  /** How often hosts are asked whether they answer: a job that waits for one waits so long more. */
+  hostEveryMs: 10_000,
+  /** A Docker that does not tell its version in this time does not answer. */
+  hostAnswerMs: 5_000,
+  /** Jobs at once on a host that does not say: most wait for clusters, networks and disks. */
+  hostJobsPerCpu: 4,
+  hostJobsLeast: 4,
+  /** What a kind node takes with a little in it: a host takes as many clusters as fit. */
+  clusterMemoryBytes: 1024 * 1024 * 1024,
+  /**
+   * What etcd may hold: what 100 JobRuns a second leave in the ten minutes until the API server has compacted, four versions of
+   * 10 KiB each, is 2.4 GB. Beyond 8 GiB etcd itself advises against.
+   */
+  etcdQuotaBytes: 4 * 1024 ** 3,
+  /** etcd's file is defragmented when so much of it, and more than half, is free: a file that is in use blocks writes for 1 s per GB. */
+  etcdFreeBytes: 64 * 1024 ** 2,
+  /** How often etcd's file is looked at: for so long nothing can be written when it is full. */
+  etcdLookMs: 60_000,
+  /** Defragmenting copies what is in use: 4 GiB on a slow disk. */
+  etcdRequestMs: 120_000,
+  /** How often retention and seals that failed are looked after: what they do is measured in days. */
+  upkeepSlowlyEveryMs: 600_000,
+  /** Runs, logs, artifacts and deliveries that one step of retention removes: a fraction of a second, then others have their turn. */
+  pruneAtOnce: 20,
+  /** Rows that one transaction of retention deletes: 5 ms in which no webhook is stored. */
+  pruneRows: 1_000,
+  /** How long it is remembered what ran: GitHub's own figure. */
+  retainRunsDays: 400,
+  /** Logs: GitHub's own figure. */
+  retainLogsDays: 90,
+  /** Artifacts are the largest part, and are looked at in the days after. */
+  retainArtifactsDays: 30,
+  /** Deliveries that were handled: to look into, or replay, what a forge said. Each has up to 25 MiB. */
+  retainDeliveriesDays: 14,
+  /** How often the data folder's disk is looked at; a job that writes 100 MB/s takes half of {@link diskUploadsBytes} in that time. */
+  diskLookMs: 2_000,
+  /** Below so much free space no job is started: it is where `doctor` begins to warn, and what running jobs still bring. */
+  diskJobsBytes: 1024 ** 3,
+  /** Below so much no log and no artifact is taken: etcd, which would stop for good, writes ahead in pieces of 64 MB. */
+  diskUploadsBytes: 256 * 1024 ** 2,
+  /** Delays of the event loop are gathered over so long, then reported until the next are there: longer than a scrape, shorter than an alarm. */
+  metricsWindowMs: 60_000,
+  /** A control plane that lost a process is whole again soon; the look costs two reads. */
+  controlPlaneLookMs: 1_000,
+  /** One that ends each time that it is started (the disk is full) is started no more often than this, once it has done so a few times. */
+  controlPlaneRestartMs: 30_000,
+  /** How long a cache may be without what was just made; then it is made again, should somebody have deleted it in between. */
+  cacheBehindMs: 5_000,
+  /** The counts of a Run that goes on are written no more often: people read them, and nothing else waits for them. */
+  runCountsMs: 2_000,
+  /** How long whoever follows a run or a log waits for a server that is away: 10 s, in which one is restarted. */
+  apiReopens: 40,
+  apiReopenMs: 250,
+  /** A connection that happens to have the runners' port ends by then; a program that listens on it does not. */
+  runnerPortMs: 5_000,
 } as const;

@@ -8,18 +8,6 @@ import type { Workspace } from "../controllers/workspace.ts";
 import type { Programs } from "../programs/programs.ts";
 import { CommandWorkspace } from "../server/start.ts";
 import { packageVersion, registerAbout } from "./commands/about.ts";
-import { registerApply, registerCreate } from "./commands/apply.ts";
-import { registerDelete } from "./commands/delete.ts";
-import { registerDoctor } from "./commands/doctor.ts";
-import { registerGet } from "./commands/get.ts";
-import { registerHistory } from "./commands/history.ts";
-import { registerLoad } from "./commands/load.ts";
-import { registerPlan } from "./commands/plan.ts";
-import { registerReap } from "./commands/reap.ts";
-import { registerRun } from "./commands/run.ts";
-import { registerTunnel } from "./commands/tunnel.ts";
-import { registerUp } from "./commands/up.ts";
-import { registerWith } from "./commands/with.ts";
 import { listenForSignals } from "./signals.ts";
 import type { SignalSource } from "../runner/with.ts";
 
@@ -62,7 +50,7 @@ export async function runCli(options: CliOptions): Promise<number> {
     isCtlptl: options.calledAs === "ctlptl",
     exitCode: 0,
   };
-  const program = commandTree(context, options.calledAs);
+  const program = await commandTree(context, options.calledAs, options.argv);
   try {
     await program.parseAsync([...options.argv], { from: "user" });
     return context.exitCode;
@@ -77,7 +65,41 @@ export async function runCli(options: CliOptions): Promise<number> {
   }
 }
 
-function commandTree(context: CommandContext, name: string): Command {
+type Register = (program: Command, context: CommandContext) => void;
+
+/** The modules of commands, in the order of the help, with the names of those that each has. */
+export const commandModules: readonly [names: readonly string[], load: () => Promise<readonly Register[]>][] = [
+  [["with"], async () => [(await import("./commands/with.ts")).registerWith]],
+  [["run"], async () => [(await import("./commands/run.ts")).registerRun]],
+  [["check", "plan"], async () => [(await import("./commands/plan.ts")).registerPlan]],
+  [["up", "server", "down", "crds"], async () => [(await import("./commands/up.ts")).registerUp]],
+  [["history", "status", "logs", "artifacts"], async () => [(await import("./commands/history.ts")).registerHistory]],
+  [["abort", "rerun", "hold"], async () => [(await import("./commands/changes.ts")).registerChanges]],
+  [["secret"], async () => [(await import("./commands/secret.ts")).registerSecret]],
+  [["deliveries"], async () => [(await import("./commands/deliveries.ts")).registerDeliveries]],
+  [
+    ["apply", "create"],
+    async () => {
+      const { registerApply, registerCreate } = await import("./commands/apply.ts");
+      return [registerApply, registerCreate];
+    },
+  ],
+  [["get", "kubeconfig"], async () => [(await import("./commands/get.ts")).registerGet]],
+  [["delete"], async () => [(await import("./commands/delete.ts")).registerDelete]],
+  [["load"], async () => [(await import("./commands/load.ts")).registerLoad]],
+  [["tunnel"], async () => [(await import("./commands/tunnel.ts")).registerTunnel]],
+  [["reap"], async () => [(await import("./commands/reap.ts")).registerReap]],
+  [["doctor"], async () => [(await import("./commands/doctor.ts")).registerDoctor]],
+];
+
+/** The command that is called brings its part of the program with it, and the others stay where they are; help needs all. */
+async function commandsFor(argv: readonly string[]): Promise<Register[]> {
+  const called = argv.find((word) => !word.startsWith("-")) ?? "";
+  const own = commandModules.filter(([names]) => names.includes(called));
+  return (await Promise.all((own.length > 0 ? own : commandModules).map(async ([, load]) => await load()))).flat();
+}
+
+async function commandTree(context: CommandContext, name: string, argv: readonly string[]): Promise<Command> {
   const program = new Command(name)
     .description("CI for software that runs on Kubernetes: every test job gets its own throwaway cluster.")
     .exitOverride()
@@ -86,19 +108,7 @@ function commandTree(context: CommandContext, name: string): Command {
     .version(`v${packageVersion()}`, "--version", "print the version")
     .showHelpAfterError(`(${name} --help shows the commands)`)
     .enablePositionalOptions();
-  registerWith(program, context);
-  registerRun(program, context);
-  registerPlan(program, context);
-  registerUp(program, context);
-  registerHistory(program, context);
-  registerApply(program, context);
-  registerCreate(program, context);
-  registerGet(program, context);
-  registerDelete(program, context);
-  registerLoad(program, context);
-  registerTunnel(program, context);
-  registerReap(program, context);
-  registerDoctor(program, context);
+  for (const register of await commandsFor(argv)) register(program, context);
   registerAbout(program, context);
   for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
     command.addOption(new Option("-v, --verbose", "show where an error came from").hideHelp());

@@ -51,14 +51,12 @@ export class BareProvider implements ClusterProvider {
   }
 
   async create(request: CreateRequest): Promise<void> {
-    await this.#start(
-      request.cluster,
-      request.uid,
-      request.directory,
-      request.ownership.owner === "declared",
-      request.apiServerPort,
-      request.signal,
-    );
+    const { cluster, isIsolated } = request;
+    if (isIsolated && (cluster.spec.bare?.apiServerFlags ?? []).length > 0)
+      throw new SeatrialError("refused", `cluster ${cluster.metadata.name}: a change that is not trusted may not set bare.apiServerFlags`, {
+        hint: "the API server is a process of the server's own machine, and its flags name files",
+      });
+    await this.#start({ ...request, isDurable: request.ownership.owner === "declared", port: request.apiServerPort });
     await copyFile(join(controlPlaneDirectory(request.directory), "admin.kubeconfig"), request.kubeconfig);
   }
 
@@ -103,15 +101,8 @@ export class BareProvider implements ClusterProvider {
   async start(target: Target, signal?: AbortSignal): Promise<void> {
     const record = await this.#record(target);
     const port = portIn(await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8").catch(() => ""));
-    await this.#start(
-      record.resource,
-      target.uid,
-      target.directory,
-      record.owner === "declared",
-      port,
-      signal,
-      record.owner === "declared",
-    );
+    const isDeclared = record.owner === "declared";
+    await this.#start({ ...target, cluster: record.resource, isDurable: isDeclared, port, isPortFixed: isDeclared, signal });
   }
 
   async writeKubeconfig(target: Target, path: string): Promise<void> {
@@ -143,18 +134,11 @@ export class BareProvider implements ClusterProvider {
     return record;
   }
 
-  async #start(
-    cluster: Cluster,
-    uid: string,
-    clusterDirectory: string,
-    isDurable: boolean,
-    port: number | undefined,
-    signal: AbortSignal | undefined,
-    isPortFixed = false,
-  ): Promise<void> {
+  async #start(start: StartOptions): Promise<void> {
+    const { cluster, uid, isDurable, port, isPortFixed = false, isIsolated, signal } = start;
     const { spec } = cluster;
     const components = spec.bare?.components ?? [];
-    const directory = controlPlaneDirectory(clusterDirectory);
+    const directory = controlPlaneDirectory(start.directory);
     const serviceSubnet = spec.serviceSubnet ?? "10.96.0.0/16";
     const options: ControlPlaneOptions = {
       directory,
@@ -171,6 +155,7 @@ export class BareProvider implements ClusterProvider {
       isDurable,
       port,
       isPortFixed,
+      isIsolated,
       signal,
     };
     await startControlPlane(options);
@@ -197,6 +182,19 @@ export class BareProvider implements ClusterProvider {
       ...(kwok ? { kwok } : {}),
     };
   }
+}
+
+interface StartOptions {
+  cluster: Cluster;
+  uid: string;
+  /** The cluster's own. */
+  directory: string;
+  isDurable: boolean;
+  /** The port of the API, or the one that it had. Default: any. */
+  port?: number | undefined;
+  isPortFixed?: boolean;
+  isIsolated?: boolean | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 function controlPlaneDirectory(clusterDirectory: string): string {

@@ -14,7 +14,7 @@ import { KubeClient, parseKubeconfig } from "../kube/client.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { BootThrottle } from "./boot-throttle.ts";
 import { collectCluster } from "./collect.ts";
-import type { ClusterProvider, RegistryForNodes, Target } from "./provider.ts";
+import type { ClusterProvider, CreateRequest, RegistryForNodes, Target } from "./provider.ts";
 import { waitUntilReady } from "./ready.ts";
 import { type ClusterRecord, type ClusterRecords, recordOf } from "./records.ts";
 import { quickenDns } from "./quick-dns.ts";
@@ -28,6 +28,8 @@ export interface BootOptions {
   ownership: Ownership;
   uid: string;
   registry?: RegistryForNodes | undefined;
+  /** As {@link CreateRequest.isIsolated} has it. */
+  isIsolated?: CreateRequest["isIsolated"];
   /** More of the record: the Docker host, a pinned port. */
   record?: Partial<ClusterRecord>;
   /** Folder under which the logs of a failed boot are kept. */
@@ -74,6 +76,7 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
       directory: target.directory,
       kubeconfig,
       registry: options.registry,
+      isIsolated: options.isIsolated,
       apiServerPort: record.apiServerPort,
       onProgress: options.onProgress,
       signal,

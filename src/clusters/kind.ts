@@ -289,6 +289,12 @@ export class KindProvider implements ClusterProvider {
     await this.#makeReachable(target, path, before);
   }
 
+  /** As kind's internal kubeconfig has it: by the load balancer before several control planes. */
+  async inside({ name, uid }: Target, signal?: AbortSignal): Promise<{ server: string; network: string }> {
+    const balancer = await this.#docker.container(`${name}-external-load-balancer`, signal);
+    return { server: `https://${name}-${balancer ? "external-load-balancer" : "control-plane"}:6443`, network: networkName(name, uid) };
+  }
+
   /** By `docker exec` into a node; bash opens TCP connections by itself, so nothing need be in the node image. */
   async dial(target: Target, address: string, port: number): Promise<Duplex> {
     const node = (await this.#nodes(target.name, target.uid)).find(isControlPlane);

@@ -66,6 +66,12 @@ export interface ClusterProvider {
    */
   dial?(target: Target, address: string, port: number): Promise<Duplex>;
 
+  /**
+   * The address of the API, and the Docker network in which it is good: for containers beside the nodes. Only with
+   * `capabilities.hasNodes`.
+   */
+  inside?(target: Target, signal?: AbortSignal): Promise<{ server: string; network: string }>;
+
   /** The provider's own logs (nodes, journal, processes) into the folder. Collects what it can; never throws for a part. */
   collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void>;
 
@@ -93,6 +99,11 @@ export interface CreateRequest {
   kubeconfig: string;
   /** The registry whose names the nodes must know, if there is one. */
   registry?: RegistryForNodes | undefined;
+  /**
+   * Whether it is for a change that is not trusted: what of it runs on this machine must then reach nothing, and no setting of it may
+   * be one that reads or writes files here.
+   */
+  isIsolated?: boolean | undefined;
   /** A port of the API that survives restarts, chosen before; absent for throwaways. */
   apiServerPort?: number | undefined;
   onProgress(line: string): void;

@@ -7,7 +7,7 @@
  * that folder, which no other user can open; the API server takes a free port of 127.0.0.1.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
@@ -41,6 +41,12 @@ export interface ControlPlaneOptions {
   clusterDomain: string;
   featureGates: Readonly<Record<string, boolean>>;
   apiServerFlags: readonly string[];
+  etcdFlags?: readonly string[];
+  /**
+   * Whether the API server opens no connection of its own but to etcd: its webhooks, proxies and aggregated APIs then lead nowhere.
+   * One that was isolated once stays so.
+   */
+  isIsolated?: boolean | undefined;
   /** False for throwaways: etcd then does not wait for the disk. */
   isDurable: boolean;
   /** The port to use when it is free; else any, unless `isPortFixed`. */
@@ -50,18 +56,20 @@ export interface ControlPlaneOptions {
 }
 
 const mark = "SEATRIAL_CONTROL_PLANE";
-/** etcd wants a port in each address, also in that of a socket: it becomes part of the file's name. */
-const etcdSocket = "etcd.sock:0";
+/** In the folder. etcd wants a port in each address, also in that of a socket: it becomes part of the file's name. */
+export const etcdSocket = "etcd.sock:0";
 const etcdPeerSocket = "etcd-peer.sock:0";
 
 /** Starts what does not run. Gives the API server's port; its kubeconfigs are `USER.kubeconfig` in the folder. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<{ port: number }> {
   const { directory } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (!existsSync(join(directory, "pki", "admin.key"))) {
+  const pki = join(directory, "pki");
+  if (!existsSync(pki)) {
     // Loaded when it is needed: the library costs as much time as all the rest of a command that changes nothing.
     const { writePki } = await import("./pki.ts");
-    await writePki(join(directory, "pki"), {
+    await rm(`${pki}.new`, { recursive: true, force: true });
+    await writePki(`${pki}.new`, {
       dnsNames: [
         "localhost",
         "kubernetes",
@@ -71,7 +79,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<{
       ],
       addresses: ["127.0.0.1", firstAddress(options.serviceSubnet)],
     });
+    await rename(`${pki}.new`, pki); // Whole, or not there: half of the keys would be used for ever.
   }
+  if (options.isIsolated) await denyEgress(directory);
   const running = new Set(controlPlaneProcesses(options.uid).map(({ program }) => basename(program)));
   if (!running.has("etcd")) {
     await rm(join(directory, etcdSocket), { force: true });
@@ -191,6 +201,7 @@ function etcdFlags(options: ControlPlaneOptions): string[] {
     `--initial-advertise-peer-urls=unix://${etcdPeerSocket}`,
     `--initial-cluster=default=unix://${etcdPeerSocket}`,
     ...(options.isDurable ? [] : ["--unsafe-no-fsync=true"]),
+    ...(options.etcdFlags ?? []),
   ];
 }
 
@@ -215,8 +226,23 @@ function apiServerFlags(options: ControlPlaneOptions, port: number): string[] {
     // Without a controller-manager no namespace ever gets a default ServiceAccount, and no pod could be created.
     ...(hasControllerManager ? [] : ["--disable-admission-plugins=ServiceAccount"]),
     ...gateFlag(options),
+    ...(existsSync(join(options.directory, egressFile)) ? [`--egress-selector-config-file=${egressFile}`] : []),
     ...options.apiServerFlags,
   ];
+}
+
+/** In the folder. */
+const egressFile = "egress.json";
+
+/**
+ * Whoever is admin of a cluster can make its API server call any address, as this machine: by a webhook, by a node that it says
+ * is there. All such calls go to a proxy that does not exist. https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
+ */
+async function denyEgress(directory: string): Promise<void> {
+  const connection = { proxyProtocol: "HTTPConnect", transport: { uds: { udsName: join(directory, "no-egress.sock") } } };
+  const egressSelections = ["controlplane", "cluster"].map((name) => ({ name, connection }));
+  const configuration = { apiVersion: "apiserver.k8s.io/v1beta1", kind: "EgressSelectorConfiguration", egressSelections };
+  await writeFile(join(directory, egressFile), JSON.stringify(configuration));
 }
 
 function gateFlag(options: ControlPlaneOptions): string[] {

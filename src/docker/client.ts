@@ -11,9 +11,10 @@ import { request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Duplex } from "node:stream";
 import { Readable } from "node:stream";
-import { Pool } from "undici";
+import type { Pool } from "undici";
 import { type ErrorCode, messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { undici } from "../base/undici.ts";
 import { waitFor } from "../base/wait.ts";
 import type { TlsFiles } from "./endpoint.ts";
 import { demultiplex, demultiplexing } from "./framing.ts";
@@ -55,7 +56,7 @@ export class DockerClient implements AsyncDisposable {
     this.#connection = connection;
     this.#name = name;
     const connect = "socketPath" in connection ? { socketPath: connection.socketPath } : tlsOptions(connection.tls);
-    this.#pool = new Pool(this.#origin(), { connect, connections: 16, bodyTimeout: 0, headersTimeout: 0 });
+    this.#pool = new (undici().Pool)(this.#origin(), { connect, connections: 16, bodyTimeout: 0, headersTimeout: 0 });
   }
 
   #origin(): string {

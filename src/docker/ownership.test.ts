@@ -11,6 +11,7 @@ const elsewhere = { ...me, hostId: "another" };
 describe("labels", () => {
   test.each<[string, Ownership]>([
     ["declared", { instance: "i", owner: "declared" }],
+    ["held", { instance: "i", owner: "held", notAfter: future }],
     ["a process", { instance: "i", owner: me }],
     ["a process, for a time", { instance: "i", owner: me, notAfter: future }],
   ])("%s: what was written is read", (_, ownership) => {
@@ -51,6 +52,8 @@ describe("what may be reaped now", () => {
     ["its owner is elsewhere, its time is up", { owner: elsewhere, notAfter: past }, "its time was up at 2026-04-30T23:59:59.000Z"],
     ["a job's, whose server judges it", { owner: { attempt: "a1" }, notAfter: future }, undefined],
     ["a job's, its time is up", { owner: { attempt: "a1" }, notAfter: past }, "its time was up at 2026-04-30T23:59:59.000Z"],
+    ["held by a person", { owner: "held", notAfter: future }, undefined],
+    ["held by a person, whose time is up", { owner: "held", notAfter: past }, "its time was up at 2026-04-30T23:59:59.000Z"],
     ["its time is up just now", { owner: elsewhere, notAfter: now }, undefined],
   ])("%s", (_, ownership, expected) => {
     expect(reasonToReap({ instance: "i", ...ownership }, now)).toBe(expected);

@@ -26,8 +26,8 @@ export interface JobOwner {
   attempt: string;
 }
 
-/** `declared` is what `apply` made: nobody's, and never reaped. */
-export type Owner = "declared" | ProcessIdentity | JobOwner;
+/** `declared` is what `apply` made: nobody's, and never reaped. `held` is a person's until its time is up. */
+export type Owner = "declared" | "held" | ProcessIdentity | JobOwner;
 
 export interface Ownership {
   instance: string;
@@ -44,21 +44,21 @@ export function ownershipLabels(ownership: Ownership): Labels {
   };
 }
 
-/** `declared`, `job/ATTEMPT`, or a process as formatIdentity writes it. */
+/** `declared`, `held`, `job/ATTEMPT`, or a process as formatIdentity writes it. */
 export function formatOwner(owner: Owner): string {
-  if (owner === "declared") return owner;
+  if (typeof owner === "string") return owner;
   return "attempt" in owner ? `job/${owner.attempt}` : formatIdentity(owner);
 }
 
-/** For people: `declared`, `process 4711`, `job 1a2b3c-1`. */
+/** For people: `declared`, `held`, `process 4711`, `job 1a2b3c-1`. */
 export function describeOwner(owner: Owner): string {
-  if (owner === "declared") return owner;
+  if (typeof owner === "string") return owner;
   return "attempt" in owner ? `job ${owner.attempt}` : `process ${owner.pid}`;
 }
 
 /** Undefined when it cannot be read: then it is not ours to touch. */
 export function parseOwner(text: string): Owner | undefined {
-  if (text === "declared") return text;
+  if (text === "declared" || text === "held") return text;
   const attempt = /^job\/([^/]+)$/.exec(text)?.[1];
   return attempt === undefined ? parseIdentity(text) : { attempt };
 }
@@ -76,7 +76,7 @@ export function ownershipIn(found: Labels | null | undefined): Ownership | undef
 /** Why something of this instance may be reaped now, as a sentence; undefined when it may not. */
 export function reasonToReap(ownership: Ownership, now: Date): string | undefined {
   if (ownership.owner === "declared") return undefined;
-  const life = "attempt" in ownership.owner ? "unknown" : lifeOf(ownership.owner);
+  const life = ownership.owner === "held" || "attempt" in ownership.owner ? "unknown" : lifeOf(ownership.owner);
   if (life === "alive") return undefined; // However long it takes: its own timeouts are its business.
   if (life === "dead") return `its owner, process ${(ownership.owner as ProcessIdentity).pid}, has ended`;
   if (ownership.notAfter && ownership.notAfter < now) return `its time was up at ${ownership.notAfter.toISOString()}`;

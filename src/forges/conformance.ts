@@ -125,9 +125,11 @@ export function describeForge(suite: ForgeSuite): void {
       await under.mirror.fetch(await under.forge.source(under.repository.id), { commits: [moved.base.sha, sha] });
       expect(await under.mirror.isAncestor(moved.base.sha, sha)).toBe(true);
       expect(await headOf(under, number)).toMatchObject({ head: moved.head, base: moved.base, author: moved.author });
+      expect(await under.forge.pullRequest(under.repository.id, number)).toEqual(await headOf(under, number));
       await under.closePullRequest(number);
       await pullRequest(under, number, "closed");
       expect(await headOf(under, number)).toBeUndefined();
+      for (const none of [number, 999_999]) expect(await under.forge.pullRequest(under.repository.id, none)).toBeUndefined();
     });
 
     test("heads are all branches, however many, and none that is gone", async (context) => {

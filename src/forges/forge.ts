@@ -1,7 +1,7 @@
 /**
  * The contract between Seatrial and a forge: where repositories, their pull requests and their people are.
  *
- * The webhook route calls `verify` and stores what it gives; the trigger calls `parse`, `laneOf` and `source`; the head reconciler
+ * The webhook route calls `verify` and stores what it gives; the trigger calls `parse`, `laneOf`, `source` and `pullRequest`; the head reconciler
  * `heads`; the report reconciler `report` and `comment`. Repositories and people are named by the forge's own ids throughout:
  * a name can move to another. All calls may be made at once and again: each is idempotent. None retries by itself: an error
  * says whether the caller may ({@link ForgeError}). conformance.ts holds every backend to what is written here.
@@ -36,6 +36,9 @@ export interface Forge extends AsyncDisposable {
    * `synchronize`. What moves while this is read may be seen before or after; nothing that stays is left out.
    */
   heads(repositoryId: string, signal?: AbortSignal): AsyncIterable<Change>;
+
+  /** An open pull request as it is now, in the form of {@link heads}; undefined when there is none, or it is closed. */
+  pullRequest(repositoryId: string, number: number, signal?: AbortSignal): Promise<PullRequestChange | undefined>;
 
   /**
    * The lane of a change. Trusted: what is in the repository itself, and pull requests from their author's own fork when the author

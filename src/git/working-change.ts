@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
-import type { EventName, Source } from "../resources/run.ts";
+import { type EventName, type Source, workingTree } from "../resources/run.ts";
 import { git } from "./git.ts";
 import type { Snapshot } from "./worktree.ts";
 
@@ -40,7 +40,7 @@ export async function workingChange(
   const event = wanted ?? (ahead > 0 ? "pull_request" : "push");
   const sender = { id: email || "local", login: name || "local" };
   const repository = { id: createHash("sha256").update(folder).digest("hex").slice(0, 16), name: repositoryName(origin, folder) };
-  const common = { forge: "working-tree", repository, lane: "trusted" as const, commit, sender };
+  const common = { forge: workingTree, repository, lane: "trusted" as const, commit, sender };
   if (event === "push") {
     const ref = branch || "HEAD";
     return { ...common, event, ref: branch ? `refs/heads/${branch}` : `refs/heads/${defaultBranch || "main"}`, base: { ref, sha: commit } };
@@ -69,7 +69,7 @@ async function firstThere(ask: (...args: string[]) => Promise<string>, ...refs: 
 }
 
 /** `owner/name` of the remote's URL, else the folder's name. */
-export function repositoryName(origin: string, folder: string): string {
+function repositoryName(origin: string, folder: string): string {
   const path = origin
     .replace(/^[a-z+]+:\/\/[^/]+\//i, "")
     .replace(/^[^/]*:/, "")

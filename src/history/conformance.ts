@@ -5,7 +5,7 @@ import type { AttemptReport, StepReport, TestResult } from "./attempts.ts";
 import { type DatabaseSuite, describeDatabase } from "./database-conformance.ts";
 import { type History, openHistory } from "./history.ts";
 import type { Page } from "./page.ts";
-import type { Removal } from "./retention.ts";
+import { describeRetention } from "./retention-conformance.ts";
 import { at, dateAt, digestOf, jobRunNamed, runNamed } from "./testdata/resources.ts";
 
 const now = dateAt(1_000);
@@ -80,6 +80,19 @@ export function describeHistory(suite: DatabaseSuite): void {
         code: "invalid",
         message: expect.stringContaining("abc is no number"),
       });
+    });
+
+    test("seen: the run and each of its jobs, in the very version", async (context) => {
+      const { projection } = await open(context);
+      const run = runNamed("run", { version: 5 });
+      const jobs = [jobRunNamed("a", { version: 7 }), jobRunNamed("b", { version: 8 })];
+      expect(await projection.hasSeen(run, [])).toBe(false);
+      await projection.projectRuns([run]);
+      await projection.projectJobRuns([jobs[0]!, jobRunNamed("b", { version: 6 })]);
+      expect(await projection.hasSeen(run, jobs)).toBe(false);
+      await projection.projectJobRuns(jobs);
+      expect(await projection.hasSeen(run, jobs)).toBe(true);
+      expect(await projection.hasSeen(runNamed("run", { version: 6 }), jobs)).toBe(false);
     });
 
     test("deleted before it had ended: aborted, and nothing that comes later changes it", async (context) => {
@@ -371,6 +384,16 @@ export function describeHistory(suite: DatabaseSuite): void {
       expect(await deliveries.claim(10_000, dateAt(11))).toBeUndefined();
     });
 
+    test("released: given out again at once, but for those that have ended", async (context) => {
+      const { deliveries } = await open(context);
+      for (const id of ["1", "2"]) await deliveries.put(deliveryOf(id), dateAt(0));
+      const [first, second] = [await deliveries.claim(10_000, dateAt(0)), await deliveries.claim(10_000, dateAt(0))];
+      await deliveries.done(first!.id, dateAt(1));
+      await deliveries.release();
+      expect(await deliveries.claim(10_000, dateAt(1))).toMatchObject({ id: second!.id, attempts: 2 });
+      expect(await deliveries.claim(10_000, dateAt(1))).toBeUndefined();
+    });
+
     test("many that claim at once never have the same", async (context) => {
       const { deliveries } = await open(context);
       for (let index = 0; index < 10; index++) await deliveries.put(deliveryOf(String(index)), now);
@@ -405,104 +428,7 @@ export function describeHistory(suite: DatabaseSuite): void {
     });
   });
 
-  describe(`history on ${suite.name}: retention`, () => {
-    /** Runs 1 to 5 that ended in that order, each with one job of the same name, one attempt, one artifact. */
-    const fill = async ({ projection, attempts, documents }: History) => {
-      const digests: string[] = [];
-      for (let run = 1; run <= 5; run++) {
-        const digest = await documents.put(`workflow ${run}`, dateAt(run));
-        digests.push(digest);
-        const ended = { phase: "Finished", verdict: "passed", finishedAt: at(run) } as const;
-        await projection.projectRuns([runNamed(`run-${run}`, { seconds: run, status: ended, workflow: { digest } })]);
-        await projection.projectJobRuns([jobRunNamed(`job-${run}`, { run: `run-${run}`, seconds: run, status: ended })]);
-        const uid = `attempt-${run}`;
-        await attempts.open({ ...attempt, uid, jobRun: { name: `job-${run}`, uid: `uid-job-${run}` } }, dateAt(run));
-        await attempts.recordReport(
-          uid,
-          { steps: [{ index: 0, name: "s", state: "running", startedAt: at(run), firstLine: 1 }], annotations: [] },
-          dateAt(run),
-        );
-        await attempts.recordArtifact(uid, { path: "a", size: 1, digest: digestOf("1"), contentType: "text/plain", key: `key-${run}` });
-        await attempts.setArchivePrefix(uid, `archive-${run}`);
-        await attempts.end(uid, { verdict: "passed" }, dateAt(run));
-      }
-      return digests;
-    };
-    const recorder = (): Removal & { removed: string[] } => {
-      const removed: string[] = [];
-      return {
-        removed,
-        log: async ({ uid }) => void (await Promise.resolve(removed.push(`log ${uid}`))),
-        artifacts: async ({ archivePrefix }, keys) => void (await Promise.resolve(removed.push(`${archivePrefix}: ${keys.join()}`))),
-      };
-    };
-
-    test("logs and artifacts first, runs later, and the newest of each job stay", async (context) => {
-      const history = await open(context);
-      await fill(history);
-      const removal = recorder();
-      const policy = { logsBefore: dateAt(100), artifactsBefore: dateAt(3), keepNewestPerJob: 2 };
-      expect(await history.retention.prune(policy, 2, now, removal)).toMatchObject({ logs: 2, artifacts: 2, runs: 0, isMore: true });
-      expect(await history.retention.prune(policy, 2, now, removal)).toMatchObject({ logs: 1, artifacts: 0, isMore: false });
-      expect(removal.removed).toEqual(["log attempt-1", "log attempt-2", "archive-1: key-1", "archive-2: key-2", "log attempt-3"]);
-      expect((await history.queries.jobRun("job-1"))?.attempts).toMatchObject([{ hasLog: false, hasArtifacts: false }]);
-      expect((await history.queries.jobRun("job-4"))?.attempts).toMatchObject([{ hasLog: true, hasArtifacts: true }]);
-      expect((await history.queries.artifacts("attempt-1")).items).toEqual([]);
-    });
-
-    test("a run leaves with all that is its", async (context) => {
-      const history = await open(context);
-      const digests = await fill(history);
-      const unfinished = runNamed("running", { seconds: 1, status: { phase: "Running" }, workflow: { digest: digests[1]! } });
-      await history.projection.projectRuns([unfinished]);
-      const removal = recorder();
-      const policy = { runsBefore: dateAt(100), keepNewestPerJob: 2 };
-      expect(await history.retention.prune(policy, 100, now, removal)).toMatchObject({ runs: 3, documents: 2, isMore: false });
-      expect((await history.queries.runs()).items.map(({ name }) => name)).toEqual(["run-5", "run-4", "running"]);
-      expect(removal.removed).toHaveLength(6);
-      expect(await history.attempts.get("attempt-1")).toBeUndefined();
-      expect(await history.queries.attemptsOf("uid-job-1")).toEqual([]);
-      expect(await history.queries.jobRun("job-1")).toBeUndefined();
-      const kept = await Promise.all(digests.map(async (digest) => (await history.documents.get(digest)) !== undefined));
-      expect(kept).toEqual([false, true, false, true, true]);
-    });
-
-    test("what could not be removed is tried again: its rows stay until it is gone", async (context) => {
-      const history = await open(context);
-      await fill(history);
-      const broken: Removal = { ...recorder(), artifacts: async () => await Promise.reject(new Error("the disk is gone")) };
-      const policy = { runsBefore: dateAt(2), keepNewestPerJob: 0 };
-      await expect(history.retention.prune(policy, 10, now, broken)).rejects.toThrow("the disk is gone");
-      expect((await history.queries.artifacts("attempt-1")).items).toHaveLength(1);
-      const removal = recorder();
-      expect(await history.retention.prune(policy, 10, now, removal)).toMatchObject({ runs: 1 });
-      expect(removal.removed).toEqual(["log attempt-1", "archive-1: key-1"]);
-    });
-
-    test("of one repository, and deliveries that were handled", async (context) => {
-      const history = await open(context);
-      await fill(history);
-      const { deliveries, retention } = history;
-      const ids = [];
-      for (const delivery of ["1", "2", "3"]) {
-        ids.push((await deliveries.put({ forge: "f", delivery, event: "push", headers: {}, body: Buffer.from("") }, dateAt(0))).id);
-      }
-      await deliveries.done(ids[0]!, dateAt(1));
-      await deliveries.failed(ids[1]!, "no", dateAt(5));
-      const policy = { runsBefore: dateAt(100), deliveriesBefore: dateAt(3), keepNewestPerJob: 0 };
-      expect(await retention.prune({ ...policy, repository: "owner/another" }, 10, now, recorder())).toMatchObject({
-        runs: 0,
-        deliveries: 0,
-      });
-      expect(await retention.prune({ ...policy, repository: "owner/project" }, 10, now, recorder())).toMatchObject({
-        runs: 5,
-        deliveries: 0,
-      });
-      expect(await retention.prune(policy, 10, now, recorder())).toMatchObject({ deliveries: 1 });
-      expect((await deliveries.list()).items.map(({ delivery }) => delivery)).toEqual(["3", "2"]);
-    });
-  });
-
+  describeRetention(suite, open);
   describeDatabase(suite);
 }
 

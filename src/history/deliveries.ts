@@ -111,6 +111,19 @@ export class Deliveries {
     return row && deliveryOf(row);
   }
 
+  /** What was taken and has not ended is given out again, without waiting for its lease: whoever took it has ended. */
+  async release(): Promise<void> {
+    await this.#database.commit(
+      async (transaction) =>
+        await transaction
+          .updateTable("deliveries")
+          .set({ not_before_ms: 0 })
+          .where("state", "=", "waiting")
+          .where("not_before_ms", ">", 0)
+          .execute(),
+    );
+  }
+
   async done(id: number, now: Date): Promise<void> {
     await this.#set(id, { state: "done", error: null, ended_ms: now.getTime() });
   }

@@ -11,7 +11,7 @@ import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { JobRun } from "../resources/job-run.ts";
 import type { Stored } from "../resources/object.ts";
-import type { Run } from "../resources/run.ts";
+import { hasEnded, type Run } from "../resources/run.ts";
 import type { Database } from "./database.ts";
 import { msOf } from "./page.ts";
 import type { HistoryTables, JobRunRow, RunRow } from "./schema.ts";
@@ -65,6 +65,18 @@ export class Projection {
     });
   }
 
+  /** Whether the history has the run and these JobRuns of it as they are here: then they may leave the API. */
+  async hasSeen(run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<boolean> {
+    const { read } = this.#database;
+    const { uid, name } = run.metadata;
+    const rows = [
+      ...(await read.selectFrom("runs").select(["uid", "version"]).where("uid", "=", uid).execute()),
+      ...(await read.selectFrom("job_runs").select(["uid", "version"]).where("run", "=", name).execute()),
+    ];
+    const seen = new Map(rows.map((row) => [row.uid, row.version]));
+    return [run, ...jobRuns].every((each) => seen.get(each.metadata.uid) === versionOf(each));
+  }
+
   async #upsert<R extends Stored<Run> | Stored<JobRun>>(
     table: "runs" | "job_runs",
     resources: readonly R[],
@@ -101,7 +113,7 @@ export class Projection {
 }
 
 function runRow(run: Stored<Run>): RunRow {
-  const { metadata, spec, status } = run;
+  const { metadata, spec } = run;
   const { source, workflow } = spec;
   const sha = source.heads?.[0]?.sha ?? source.base.sha;
   return {
@@ -121,12 +133,7 @@ function runRow(run: Stored<Run>): RunRow {
     branch: source.base.ref,
     sha,
     lane: source.lane,
-    phase: status?.phase ?? "Pending",
-    verdict: status?.verdict ?? null,
-    cause: status?.cause ?? null,
-    message: status?.message ?? null,
-    started_ms: msOf(status?.startedAt),
-    finished_ms: msOf(status?.finishedAt),
+    ...stateRow(run, "Pending"),
     gone_ms: null,
     search: [metadata.name, source.repository.name, workflow.name, source.ref, source.heads?.[0]?.ref, sha, source.sender?.login]
       .filter((word) => word !== undefined)
@@ -137,7 +144,7 @@ function runRow(run: Stored<Run>): RunRow {
 }
 
 function jobRunRow(jobRun: Stored<JobRun>): JobRunRow {
-  const { metadata, spec, status } = jobRun;
+  const { metadata, spec } = jobRun;
   return {
     uid: metadata.uid,
     name: metadata.name,
@@ -148,14 +155,23 @@ function jobRunRow(jobRun: Stored<JobRun>): JobRunRow {
     job: spec.job,
     job_name: spec.name,
     lane: spec.lane,
-    phase: status?.phase ?? "Waiting",
+    ...stateRow(jobRun, "Waiting"),
+    gone_ms: null,
+    resource: JSON.stringify(jobRun),
+  };
+}
+
+/** What the status says; one that nobody has written yet, or that is of an attempt before the rerun, says nothing. */
+function stateRow(resource: Stored<Run> | Stored<JobRun>, first: string) {
+  const isOfBefore = resource.status?.phase === "Finished" && !hasEnded(resource);
+  const status = isOfBefore ? undefined : resource.status;
+  return {
+    phase: status?.phase ?? first,
     verdict: status?.verdict ?? null,
     cause: status?.cause ?? null,
     message: status?.message ?? null,
     started_ms: msOf(status?.startedAt),
     finished_ms: msOf(status?.finishedAt),
-    gone_ms: null,
-    resource: JSON.stringify(jobRun),
   };
 }
 

@@ -128,6 +128,19 @@ export class Queries {
     return { summary: runSummary(row), run: JSON.parse(row.resource) as Stored<Run>, jobs: await this.jobsOf(name) };
   }
 
+  /** A forge's id of a repository that has had runs; the last, should the name have been another's before. */
+  async repositoryId(forge: string, name: string): Promise<string | undefined> {
+    const row = await this.#database.read
+      .selectFrom("runs")
+      .select("repository_id")
+      .where("forge", "=", forge)
+      .where("repository", "=", name)
+      .orderBy("created_ms", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    return row?.repository_id;
+  }
+
   /** Jobs of a run, in the order in which they were made. */
   async jobsOf(run: string, request: PageRequest = { limit: limits.pageItemsMost }): Promise<Page<JobRunSummary>> {
     const from = positionOf<[number, string]>(request, ["number", "string"]);

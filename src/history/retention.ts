@@ -1,5 +1,8 @@
 /**
- * Retention: what is old enough leaves, in small batches, while the server works.
+ * Retention: what is old enough leaves, in small batches, while the server works. What has not ended stays.
+ *
+ * SQLite keeps the space for what comes next: its file is as large as what was kept at the busiest time. Giving it back
+ * (auto_vacuum) would move most pages a second time, to win what the next weeks need again.
  *
  * What is outside the database, logs and objects, is removed first and its rows afterwards: after a crash in between the rows
  * still name what is to be removed, and removing what is gone is success.
@@ -69,6 +72,8 @@ export class Retention {
       .selectFrom("runs as r")
       .select(["r.uid", "r.name"])
       .where((value) => value.or([value("r.phase", "=", "Finished"), value("r.gone_ms", "is not", null)]))
+      // It was made before it ended; only this has an index.
+      .where("r.created_ms", "<", before.getTime())
       .where((value) => value(value.fn.coalesce("r.finished_ms", "r.gone_ms", "r.created_ms"), "<", before.getTime()))
       .where(({ not, exists, selectFrom }) =>
         not(
@@ -76,7 +81,14 @@ export class Retention {
             selectFrom("job_runs as j")
               .select("j.uid")
               .whereRef("j.run", "=", "r.name")
-              .where(sql<boolean>`not ${this.#isOld(policy)}`),
+              // Also those of a later run that was given the same name.
+              .where((value) =>
+                value.or([
+                  value("j.phase", "<>", "Finished"),
+                  value(value.fn.coalesce("j.finished_ms", "j.gone_ms", "j.created_ms"), ">=", before.getTime()),
+                  sql<boolean>`not ${this.#isOld(policy)}`,
+                ]),
+              ),
           ),
         ),
       )
@@ -100,16 +112,24 @@ export class Retention {
       const attempt = prunedAttempt(row);
       await removal.log(attempt);
       await this.#removeArtifacts(attempt, removal);
+      for (const [table, key] of partsOfAttempts) await this.#deleteRows(table, "attempt", row.uid, key);
+      await this.#deleteRows("attempts", "uid", row.uid, "uid");
     }
-    const uids = attempts.map(({ uid }) => uid);
-    await this.#database.commit(async (transaction) => {
-      for (const table of ["steps", "annotations", "tests", "artifacts", "cluster_events"] as const) {
-        for (const uid of uids) await transaction.deleteFrom(table).where("attempt", "=", uid).execute();
-      }
-      for (const uid of uids) await transaction.deleteFrom("attempts").where("uid", "=", uid).execute();
-      await transaction.deleteFrom("job_runs").where("run", "=", run.name).execute();
-      await transaction.deleteFrom("runs").where("uid", "=", run.uid).execute();
-    });
+    await this.#deleteRows("job_runs", "run", run.name, "uid");
+    await this.#deleteRows("runs", "uid", run.uid, "uid");
+  }
+
+  /** Deletes the rows that have a value, {@link limits.pruneRows} in each transaction. @param key tells them apart. */
+  async #deleteRows(table: string, column: string, value: string, key: string): Promise<void> {
+    const { sql, commit } = this.#database;
+    const [from, which, each] = [sql.table(table), sql.ref(column), sql.ref(key)];
+    const some = sql`select ${each} from ${from} where ${which} = ${value} limit ${sql.lit(limits.pruneRows)}`;
+    for (;;) {
+      const { numAffectedRows = 0n } = await commit(
+        async (transaction) => await sql`delete from ${from} where ${which} = ${value} and ${each} in (${some})`.execute(transaction),
+      );
+      if (numAffectedRows < limits.pruneRows) return;
+    }
   }
 
   async #pruneLogs(policy: RetentionPolicy, before: Date, limit: number, now: Date, removal: Removal): Promise<number> {
@@ -125,9 +145,7 @@ export class Retention {
     const attempts = await this.#oldAttempts("artifacts_pruned_ms", policy, before, limit);
     for (const attempt of attempts) {
       await this.#removeArtifacts(attempt, removal);
-      await this.#database.commit(
-        async (transaction) => await transaction.deleteFrom("artifacts").where("attempt", "=", attempt.uid).execute(),
-      );
+      await this.#deleteRows("artifacts", "attempt", attempt.uid, "path");
       await this.#markPruned(attempt.uid, { artifacts_pruned_ms: now.getTime() });
     }
     return attempts.length;
@@ -179,7 +197,7 @@ export class Retention {
               .select("id")
               .where("state", "<>", "waiting")
               .where("ended_ms", "<", before.getTime())
-              .orderBy("id")
+              .orderBy("ended_ms")
               .limit(limit),
           )
           .executeTakeFirst(),
@@ -222,6 +240,15 @@ export class Retention {
       order by n.created_ms limit 1 offset ${sql.lit(Math.trunc(keepNewestPerJob) - 1)})`;
   }
 }
+
+/** Tables of what belongs to an attempt, and what tells the rows of one attempt apart; of several that share it all go at once. */
+const partsOfAttempts = [
+  ["steps", "position"],
+  ["annotations", "digest"],
+  ["tests", "position"],
+  ["artifacts", "path"],
+  ["cluster_events", "uid"],
+] as const;
 
 function prunedAttempt({ uid, archive_prefix }: { uid: string; archive_prefix: string | null }): PrunedAttempt {
   return { uid, ...(archive_prefix === null ? {} : { archivePrefix: archive_prefix }) };

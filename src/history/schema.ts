@@ -215,4 +215,9 @@ export const historyMigrations: readonly Migration[] = [
 
     `create table state (key ${text} primary key, value ${text} not null, updated_ms ${integer} not null)`,
   ],
+  // Retention looks for the old ones by these; their rows are large, and not read for it.
+  () => [
+    "create index deliveries_handled on deliveries (ended_ms) where state <> 'waiting'",
+    "create index documents_by_age on documents (created_ms)",
+  ],
 ];

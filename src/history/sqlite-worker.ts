@@ -78,7 +78,8 @@ function open({
   }
   // FULL: what has been acknowledged outlives a power cut.
   database.exec(
-    `PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${Math.ceil(checkpointBytes / pageBytes)}`,
+    `PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${Math.ceil(checkpointBytes / pageBytes)};
+     PRAGMA journal_size_limit = ${checkpointBytes}`,
   );
 }
 

@@ -9,7 +9,7 @@ import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { SQLInputValue } from "node:sqlite";
 import type { CompiledQuery, DatabaseConnection, Dialect, Driver, QueryResult } from "kysely";
-import { SeatrialError } from "../base/errors.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { WorkerAnswer, WorkerRequest } from "./sqlite-worker.ts";
 
@@ -139,7 +139,8 @@ function sqliteError(path: string, { message, code }: NonNullable<WorkerAnswer["
       return new SeatrialError("internal", `cannot write to ${path}: ${message}`, {
         hint: "see that its disk is not full; nothing that was acknowledged is lost",
         retryable: true,
-        cause,
+        // The system's own name for it, as a file's error has it.
+        cause: code === 13 ? Object.assign(cause, { code: "ENOSPC" }) : cause,
       });
     case 11: // CORRUPT
     case 26: // NOTADB
@@ -212,8 +213,11 @@ class SqliteThreadDriver implements Driver {
     await this.#thread!.query("commit", []);
   }
 
+  /** A full disk has rolled it back already: then that is the error to be told, not this one. */
   async rollbackTransaction(): Promise<void> {
-    await this.#thread!.query("rollback", []);
+    await this.#thread!.query("rollback", []).catch((error: unknown) => {
+      if (!/no transaction is active/.test(messageOf(error))) throw error;
+    });
   }
 
   async destroy(): Promise<void> {

@@ -4,15 +4,18 @@
  * Ports of this machine need no forwarding. Ports of a remote tcp host cannot be had from its daemon alone: the caller
  * gives a dialler, or the forward is refused.
  */
+import { chmod, rm } from "node:fs/promises";
 import { connect } from "node:net";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { SeatrialError } from "../base/errors.ts";
 import { formatEndpoint, type DockerEndpoint } from "../docker/endpoint.ts";
 import type { DockerConnection } from "../docker/client.ts";
-import type { DockerHost, Forward, ForwardOptions, OpenOptions } from "./docker-host.ts";
+import { type DockerHost, type Door, doorSocket, type Forward, type ForwardOptions, type OpenOptions } from "./docker-host.ts";
 import { variablesForSocket, variablesForTcp } from "./docker-variables.ts";
 import { Listener } from "./listener.ts";
 import { checkPort } from "./port.ts";
+import { makeDoorFolder } from "./runtime-folder.ts";
 
 export class DirectHost implements DockerHost {
   readonly endpoint: DockerEndpoint;
@@ -56,6 +59,28 @@ export class DirectHost implements DockerHost {
       close: async () => {
         this.#listeners.delete(listener);
         await listener.close();
+      },
+    };
+  }
+
+  async openDoor(name: string, port: number): Promise<Door> {
+    if (this.endpoint.kind !== "unix") {
+      throw new SeatrialError("unreachable", `containers of ${formatEndpoint(this.endpoint)} have no way back: by tcp:// there is none`, {
+        hint: "name the host as ssh://user@host: then a socket is forwarded to it",
+      });
+    }
+    const directory = await makeDoorFolder(this.#options.environment.runtimeDir, name);
+    const path = join(directory, doorSocket);
+    await rm(path, { force: true }); // Of a process that was killed: this one holds the name alone.
+    const listener = await Listener.open({ path }, () => dialLocal(port), this.#options.onProgress);
+    await chmod(path, 0o666); // An image may have a user of its own; the way to the folder is closed to others.
+    this.#listeners.add(listener);
+    return {
+      directory,
+      close: async (isLast) => {
+        this.#listeners.delete(listener);
+        await listener.close();
+        if (isLast) await rm(directory, { recursive: true, force: true });
       },
     };
   }

@@ -21,6 +21,17 @@ export interface Forward {
   close(): Promise<void>;
 }
 
+/** A way from the Docker host back to this machine. */
+export interface Door {
+  /** A folder on the Docker host, to be mounted into containers: its socket {@link doorSocket} leads here. */
+  directory: string;
+  /** @param isLast whether no container holds the folder any more: then it goes, too. */
+  close(isLast: boolean): Promise<void>;
+}
+
+/** Name of the socket in a door's folder. */
+export const doorSocket = "door.sock";
+
 export interface ForwardOptions {
   /** The local port to take; any free one when it is not given. */
   localPort?: number | undefined;
@@ -51,6 +62,13 @@ export interface DockerHost extends AsyncDisposable {
    * @throws SeatrialError `conflict` when the wanted port is taken, `unreachable` when there is no way to the port.
    */
   forward(remotePort: number, options?: ForwardOptions): Promise<Forward>;
-  /** Ends all forwards and connections and removes what they left on disk. May be called twice. */
+  /**
+   * Makes our 127.0.0.1:port reachable for containers of that host, by a socket: no network of theirs need lead to us, and no
+   * firewall, nor sshd's GatewayPorts, is in between. The folder is the same for the same name, so that containers find their way
+   * after this process was replaced by another.
+   * @throws SeatrialError `unreachable` where there is no way back: a remote daemon by tcp://.
+   */
+  openDoor(name: string, port: number): Promise<Door>;
+  /** Ends all forwards, doors and connections and removes what they left on disk. May be called twice. */
   close(): Promise<void>;
 }

@@ -3,10 +3,11 @@
  *
  * Its life is its owner's. What a killed process leaves is removed by the next one that opens a connection.
  */
-import { mkdir, mkdtemp, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { doorSocket } from "./docker-host.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 
 const PREFIX = "ssh-";
@@ -18,6 +19,23 @@ const LONGEST_SOCKET = "docker.sock";
 
 /** @throws SeatrialError `refused` when the place belongs to somebody else, `invalid` when sockets would not fit. */
 export async function makeRuntimeFolder(runtimeDir: string): Promise<string> {
+  await checkRuntimeDir(runtimeDir, join(`${PREFIX}XXXXXX`, LONGEST_SOCKET));
+  const folder = await mkdtemp(join(runtimeDir, PREFIX)); // Mode 0700.
+  await writeFile(join(folder, OWNER_FILE), formatIdentity(currentProcess()), { mode: 0o600 });
+  return folder;
+}
+
+/** The folder of a door: it stays, since containers hold it mounted. Whoever may reach it may enter; the one above is ours alone. */
+export async function makeDoorFolder(runtimeDir: string, name: string): Promise<string> {
+  await checkRuntimeDir(runtimeDir, join(name, doorSocket));
+  const folder = join(runtimeDir, name);
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, 0o755);
+  return folder;
+}
+
+/** @param socket the longest path of one below it. */
+async function checkRuntimeDir(runtimeDir: string, socket: string): Promise<void> {
   try {
     await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -34,7 +52,7 @@ export async function makeRuntimeFolder(runtimeDir: string): Promise<string> {
       hint: `remove it, or set XDG_RUNTIME_DIR to a folder of yours`,
     });
   }
-  const length = Buffer.byteLength(join(runtimeDir, `${PREFIX}XXXXXX`, LONGEST_SOCKET));
+  const length = Buffer.byteLength(join(runtimeDir, socket));
   if (length > SOCKET_PATH_BYTES) {
     throw new SeatrialError(
       "invalid",
@@ -42,9 +60,6 @@ export async function makeRuntimeFolder(runtimeDir: string): Promise<string> {
       { hint: "set XDG_RUNTIME_DIR to a folder with a shorter path" },
     );
   }
-  const folder = await mkdtemp(join(runtimeDir, PREFIX)); // Mode 0700.
-  await writeFile(join(folder, OWNER_FILE), formatIdentity(currentProcess()), { mode: 0o600 });
-  return folder;
 }
 
 /** Removes the folders whose owner is dead. @param beforeRemoval ends what may still work in such a folder. */

@@ -31,6 +31,8 @@ export class SshConnection {
   readonly #options: SshConnectionOptions;
   /** Forwards by the name of their socket in the folder; each leads to a port or a socket on the other side. */
   readonly #forwards = new Map<string, string>();
+  /** Ports of ours by the path of a socket on the other side that leads to them. */
+  readonly #reverses = new Map<string, number>();
   readonly #closing = new AbortController();
   #master: SshMaster;
   #state: "up" | "down" | "closed" = "up";
@@ -63,7 +65,7 @@ export class SshConnection {
     this.#forwards.set(name, target);
     try {
       await this.#whileUp(`a way to ${target} of ${this.#options.name}`, (master) =>
-        master.control("forward", [`./${name}:${target}`], this.#closing.signal),
+        master.control("forward", ["-L", `./${name}:${target}`], this.#closing.signal),
       );
       return name;
     } catch (error) {
@@ -76,13 +78,31 @@ export class SshConnection {
     const target = this.#forwards.get(name);
     if (target === undefined || !this.#forwards.delete(name)) return;
     // When ssh is gone, so is the forward, and nobody makes it again.
-    if (this.#state === "up") await this.#master.control("cancel", [`./${name}:${target}`]).catch(() => {});
+    if (this.#state === "up") await this.#master.control("cancel", ["-L", `./${name}:${target}`]).catch(() => {});
     await rm(join(this.#options.folder, name), { force: true });
   }
 
   /** A connection through a forward; waits for the tunnel while it is being restored. */
   async connect(name: string): Promise<Socket> {
     return await this.#whileUp(`the connection to ${this.#options.name}`, () => dialSocket(join(this.#options.folder, name)));
+  }
+
+  /**
+   * Makes our 127.0.0.1:port reachable on the other side by a socket, whose name is ours alone there.
+   * @returns ends it.
+   */
+  async reverse(path: string, port: number): Promise<() => Promise<void>> {
+    this.#reverses.set(path, port);
+    try {
+      await this.#whileUp(`a way back from ${this.#options.name}`, (master) => openReverse(master, path, port, this.#closing.signal));
+    } catch (error) {
+      this.#reverses.delete(path);
+      throw error;
+    }
+    return async () => {
+      if (!this.#reverses.delete(path) || this.#state !== "up") return;
+      await this.#master.control("cancel", ["-R", `${path}:127.0.0.1:${port}`]).catch(() => {});
+    };
   }
 
   async close(): Promise<void> {
@@ -146,8 +166,9 @@ export class SshConnection {
     const master = await SshMaster.start({ ...this.#options, connectTimeoutMs: limits.tunnelWaitMs / 4, signal });
     try {
       // Those that are added while this runs are not lost: whoever adds one makes it on the connection that is up in the end.
-      const forwards = [...this.#forwards].map(([name, target]) => `./${name}:${target}`);
+      const forwards = [...this.#forwards].flatMap(([name, target]) => ["-L", `./${name}:${target}`]);
       if (forwards.length > 0) await master.control("forward", forwards, signal);
+      for (const [path, port] of this.#reverses) await openReverse(master, path, port, signal);
       return master;
     } catch (error) {
       await master.stop();
@@ -168,6 +189,12 @@ export class SshConnection {
   #tell(line: string): void {
     this.#options.onProgress?.(line);
   }
+}
+
+/** Most sshds refuse to listen where a socket is, also one of a connection that has ended: it goes first. */
+async function openReverse(master: SshMaster, path: string, port: number, signal: AbortSignal): Promise<void> {
+  await master.script(`rm -f '${path}'`, signal);
+  await master.control("forward", ["-R", `${path}:127.0.0.1:${port}`], signal);
 }
 
 async function dialSocket(path: string): Promise<Socket> {

@@ -13,7 +13,7 @@ import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { formatEndpoint, type DockerEndpoint } from "../docker/endpoint.ts";
 import type { DockerConnection } from "../docker/client.ts";
-import type { DockerHost, Forward, ForwardOptions, OpenOptions } from "./docker-host.ts";
+import { type DockerHost, type Door, doorSocket, type Forward, type ForwardOptions, type OpenOptions } from "./docker-host.ts";
 import { variablesForSocket } from "./docker-variables.ts";
 import { Listener } from "./listener.ts";
 import { checkPort } from "./port.ts";
@@ -111,6 +111,21 @@ class SshHost implements DockerHost {
     };
   }
 
+  async openDoor(name: string, port: number): Promise<Door> {
+    const signal = AbortSignal.timeout(limits.sshConnectMs);
+    const made = await this.#ssh.script(doorScript(name), signal);
+    const directory = made.stdout.trim();
+    const path = `${directory}/${doorSocket}`;
+    const end = await this.#ssh.reverse(path, port);
+    return {
+      directory,
+      close: async (isLast) => {
+        await end();
+        if (isLast) await this.#ssh.script(`rm -rf '${directory}'`, AbortSignal.timeout(limits.sshConnectMs)).catch(() => {});
+      },
+    };
+  }
+
   async close(): Promise<void> {
     this.#closed ??= (async () => {
       await Promise.all([...this.#doors].map((door) => door.close()));
@@ -122,6 +137,23 @@ class SshHost implements DockerHost {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/**
+ * Prints the folder. In /tmp and not where a login has its sockets: that is emptied when nobody is logged in. What another user
+ * made under that name is refused: they could listen in our place.
+ */
+function doorScript(name: string): string {
+  return `set -e
+above=/tmp/seatrial-$(id -u)
+mkdir -p -m 700 "$above"
+[ "$(ls -ldn "$above" | awk '{print substr($1, 1, 10) $3}')" = "drwx------$(id -u)" ] || {
+  echo "$above is not a folder that only this user can write to" >&2
+  exit 1
+}
+mkdir -p -m 755 "$above/${name}"
+echo "$above/${name}"
+`;
 }
 
 /** Any answer by HTTP is a sign of life. */

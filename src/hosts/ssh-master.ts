@@ -111,10 +111,9 @@ export class SshMaster {
     return this.#words;
   }
 
-  /** Asks ssh to open or to end forwards: each is `./socket:target`. What is there already is no error. */
+  /** Asks ssh to open or to end forwards: `-L ./socket:target`, `-R /socket:target`. What is there already is no error. */
   async control(command: "forward" | "cancel", forwards: readonly string[], signal?: AbortSignal): Promise<void> {
-    const args = forwards.flatMap((forward) => ["-L", forward]);
-    await this.#client(["-O", command, ...args], { timeoutMs: limits.sshConnectMs, signal });
+    await this.#client(["-O", command, ...forwards], { timeoutMs: limits.sshConnectMs, signal });
   }
 
   /** Runs a script on the other side, by its POSIX shell. */

@@ -5,10 +5,11 @@
  * `unreachable`, never an empty result: nothing may be concluded from silence.
  */
 import { readFileSync } from "node:fs";
-import { Agent } from "undici";
+import type { Agent } from "undici";
 import { parse } from "yaml";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { undici } from "../base/undici.ts";
 import { ApiError, reasonOf, reasonOfAnswer } from "./api-error.ts";
 
 /** An object of the API as far as this client knows it. */
@@ -106,6 +107,7 @@ export class KubeClient implements AsyncDisposable {
       ...(config.serverName === undefined ? {} : { servername: config.serverName }),
       timeout: limits.apiRequestMs,
     };
+    const { Agent } = undici();
     this.#agent = new Agent({ connect, connections: limits.apiConnections, maxResponseSize: limits.apiAnswerBytes });
     this.#streams = new Agent({ connect, headersTimeout: limits.apiRequestMs, bodyTimeout: limits.watchSilenceMs });
   }

@@ -48,6 +48,7 @@ class BreakableStore implements ObjectStore {
   head = async (...args: Parameters<ObjectStore["head"]>) => await this.#store.head(...args);
   delete = async (...args: Parameters<ObjectStore["delete"]>) => await this.#store.delete(...args);
   list = async (...args: Parameters<ObjectStore["list"]>) => await this.#store.list(...args);
+  removeAbandoned = async (now: Date) => await this.#store.removeAbandoned(now);
 }
 
 export function describeLogStore(suite: LogSuite): void {

@@ -10,9 +10,10 @@ import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { extract } from "tar-stream";
-import { EnvHttpProxyAgent, request, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import { parse } from "yaml";
 import type { Environment } from "../base/environment.ts";
+import { undici } from "../base/undici.ts";
 import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { platform } from "./cache.ts";
@@ -65,16 +66,22 @@ interface Source {
 export class Downloads {
   readonly #sites: Sites;
   readonly #timeouts: DownloadTimeouts;
-  readonly #dispatcher: Dispatcher;
+  readonly #environment: Environment;
+  #dispatcher: Dispatcher | undefined;
   readonly #silentHosts = new Map<string, string>();
   #index: Promise<EnvtestArchive[]> | undefined;
 
   constructor(options: { environment: Environment; sites?: Partial<Sites> | undefined; timeouts?: Partial<DownloadTimeouts> | undefined }) {
     this.#sites = { ...publicSites, ...options.sites };
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
-    const { variables } = options.environment;
+    this.#environment = options.environment;
+  }
+
+  /** Made for the first request. */
+  #proxied(): Dispatcher {
+    const { variables } = this.#environment;
     const proxy = (name: string) => variables[name.toLowerCase()] ?? variables[name] ?? "";
-    this.#dispatcher = new EnvHttpProxyAgent({
+    this.#dispatcher ??= new (undici().EnvHttpProxyAgent)({
       httpProxy: proxy("HTTP_PROXY"),
       httpsProxy: proxy("HTTPS_PROXY"),
       noProxy: proxy("NO_PROXY"),
@@ -83,6 +90,7 @@ export class Downloads {
       keepAliveTimeout: 100,
       keepAliveMaxTimeout: 100,
     });
+    return this.#dispatcher;
   }
 
   /** Versions of Kubernetes that the control plane index has for this platform, oldest first. */
@@ -103,7 +111,7 @@ export class Downloads {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.destroy();
+    await this.#dispatcher?.destroy();
   }
 
   async #sourceOf(name: string, version: string, signal?: AbortSignal): Promise<Source> {
@@ -203,8 +211,8 @@ export class Downloads {
       let answer: Dispatcher.ResponseData;
       try {
         answer = await untilFirstByte(firstByte, signal, async (both) =>
-          request(at, {
-            dispatcher: this.#dispatcher,
+          undici().request(at, {
+            dispatcher: this.#proxied(),
             signal: AbortSignal.any([both, total]),
             headersTimeout: this.#timeouts.firstByteMs,
             bodyTimeout: this.#timeouts.firstByteMs,

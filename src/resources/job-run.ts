@@ -42,7 +42,7 @@ export type StepSpec = z.infer<typeof stepSchema>;
 export const executors = ["host", "docker"] as const;
 export type ExecutorName = (typeof executors)[number];
 
-export const runsOnSchema = z.strictObject({
+const runsOnSchema = z.strictObject({
   labels: z.array(z.string().max(256)).max(20).describe("As the workflow has them. Example: `[ubuntu-latest]`."),
   executor: z.enum(executors).describe("`host`: a process of the server's machine; `docker`: a container on a Docker host."),
   image: z.string().max(1024).optional().describe("Image for executor docker. Default: the runner's image."),
@@ -145,7 +145,6 @@ export type JobRunSpec = z.infer<typeof jobRunSpecSchema>;
 export type JobRunStatus = z.infer<typeof jobRunStatusSchema>;
 export type AttemptStatus = z.infer<typeof attemptSchema>;
 export type JobRun = Resource<JobRunSpec, JobRunStatus> & { kind: "JobRun" };
-export type JobRunPhase = NonNullable<JobRunStatus["phase"]>;
 
 export const jobRunKind: ResourceKind<JobRun> = {
   kind: "JobRun",
@@ -164,7 +163,11 @@ export const jobRunKind: ResourceKind<JobRun> = {
     { name: "Message", jsonPath: ".status.message", type: "string", priority: 1, description: "Why it waits or ended so." },
   ],
   rules: [
-    { at: ["spec", "steps"], rule: "self == oldSelf", message: "steps do not change: make another Run" },
+    {
+      at: ["spec"],
+      rule: "self.steps == oldSelf.steps || (has(self.attempt) && (!has(oldSelf.attempt) || self.attempt > oldSelf.attempt))",
+      message: "steps do not change, but for another attempt",
+    },
     {
       at: ["status"],
       rule: "has(self.verdict) == (has(self.phase) && self.phase == 'Finished')",

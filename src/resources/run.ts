@@ -8,7 +8,7 @@ import type { Resource, ResourceKind } from "./object.ts";
 import { causeSchema, verdictSchema } from "./verdict.ts";
 
 const sha = z.string().regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, "must be a whole commit id");
-export const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hexadecimal digits");
+const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hexadecimal digits");
 
 export const events = ["push", "pull_request"] as const;
 export type EventName = (typeof events)[number];
@@ -23,6 +23,9 @@ const actorSchema = z.strictObject({
   id: z.string().max(64).describe("The forge's own id of the account; names prove nothing."),
   login: z.string().max(256).describe("Name of the account, for people."),
 });
+
+/** The forge of runs that the command `run` makes of what is in a working tree. */
+export const workingTree = "working-tree";
 
 export const sourceSchema = z.strictObject({
   forge: z.string().min(1).max(63).describe("Name of the forge that it came from, as the server's configuration has it. Example: `local`."),
@@ -76,7 +79,18 @@ export const runSpecSchema = z.strictObject({
     .max(1000)
     .optional()
     .describe("Only these jobs, as `JOB` or `JOB (cell)`, and what they need. Default: all."),
+  matrix: z
+    .record(z.string().max(256), z.array(z.string().max(1024)).max(256))
+    .optional()
+    .describe("Of jobs with such a key in their matrix only the cells with one of the values. Default: all. Example: `{k8s: [v1.36]}`."),
   attempt: z.int().min(1).optional().describe("Raised by each rerun. Default: 1."),
+  rerun: z
+    .strictObject({
+      failed: z.boolean().optional().describe("Those that did not pass. Default: false."),
+      jobs: z.array(z.string().max(253)).max(1000).optional().describe("These JobRuns."),
+    })
+    .optional()
+    .describe("What an attempt after the first runs again, each with all jobs that need it. Default: all."),
   hold: z
     .strictObject({ forSeconds: z.int().min(1).max(86_400).describe("How long. Unit: seconds.") })
     .optional()
@@ -104,6 +118,7 @@ export const runStatusSchema = z.strictObject({
     .optional()
     .describe("How many of its jobs are where; what is absent is 0."),
   total: z.int().min(0).optional().describe("Jobs known so far."),
+  attempt: z.int().min(1).optional().describe("The attempt that this is of. Default: 1."),
   startedAt: timestamp.optional().describe("When its first job could run."),
   finishedAt: timestamp.optional().describe("When its last job had ended."),
   epoch: z.int().min(0).optional().describe("Epoch of the leader that wrote this: a lower one may not write any more."),
@@ -141,8 +156,10 @@ export const runKind: ResourceKind<Run> = {
     },
     {
       at: ["status"],
-      rule: "!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict)",
-      message: "a verdict does not change",
+      rule:
+        "!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict) || " +
+        "(has(self.attempt) && self.attempt > 1 && (!has(oldSelf.attempt) || self.attempt > oldSelf.attempt))",
+      message: "a verdict does not change, but by another attempt",
     },
   ],
 };
@@ -150,7 +167,22 @@ export const runKind: ResourceKind<Run> = {
 /** Labels that Runs and JobRuns carry, to be listed by. */
 export const runLabels = {
   run: "seatrial.dev/run",
+  /** Of a Run: the same for all of one pull request. */
+  pullRequest: "seatrial.dev/pull-request",
   jobRun: "seatrial.dev/job-run",
   /** Of a Cluster: uid of the attempt that it is for. */
   attempt: "seatrial.dev/attempt",
+  /** Of a Cluster: name of the host of that attempt. */
+  host: "seatrial.dev/host",
 } as const;
+
+/** Whether the attempt that is wanted of a Run or a JobRun has ended: after a rerun its status is of the one before, for a moment. */
+export function hasEnded({
+  spec,
+  status,
+}: {
+  spec: { attempt?: number | undefined };
+  status?: { phase?: string | undefined; attempt?: number | undefined } | undefined;
+}): boolean {
+  return status?.phase === "Finished" && (status.attempt ?? 1) >= (spec.attempt ?? 1);
+}

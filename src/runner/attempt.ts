@@ -14,6 +14,7 @@ import { type ErrorCode, messageOf, SeatrialError, systemCodeOf } from "../base/
 import { createMask } from "../logs/masking.ts";
 import type { Cause } from "../resources/verdict.ts";
 import { uploadArtifacts } from "./artifact-upload.ts";
+import { openClusterWay, reachClusters } from "./door.ts";
 import { endDescendants } from "./descendants.ts";
 import { Job, type JobEnd, type JobFolders } from "./job.ts";
 import { JobLog } from "./job-log.ts";
@@ -28,7 +29,7 @@ import { Spool } from "./spool.ts";
 import { StepLoop } from "./step-loop.ts";
 
 export interface AttemptOptions {
-  input: RunnerInput;
+  input: RunnerInput & { server: string };
   /** What steps inherit. */
   variables: Readonly<Record<string, string | undefined>>;
   now: () => Date;
@@ -64,7 +65,8 @@ export class Attempt {
     const starting = this.#startLoop(); // While the server answers.
     starting.catch(() => {}); // Awaited below.
     try {
-      const assignment = await this.#link.assignment();
+      await using ways = new AsyncDisposableStack();
+      const assignment = await this.#reach(await this.#link.assignment(), ways);
       this.#link.isPatient = true;
       this.#link.dismissed.addEventListener("abort", () => this.#break(this.#link.dismissed.reason));
       const upload = new LogUpload(this.#spool, this.#link, (error) => this.#break(error));
@@ -89,6 +91,18 @@ export class Attempt {
       await this.#link.close();
       this.#spool.close();
     }
+  }
+
+  /** What the server names by its own side, as this side reaches it. */
+  async #reach(assignment: AssignmentMessage, ways: AsyncDisposableStack): Promise<AssignmentMessage> {
+    const { server, attempt, token } = this.#options.input;
+    const open = async (cluster: string) => await openClusterWay(server, attempt, token, cluster);
+    const from = assignment.checkout.from?.replace(/^server:/, server);
+    return {
+      ...assignment,
+      checkout: { ...assignment.checkout, ...(from === undefined ? {} : { from }) },
+      clusters: await reachClusters(assignment.clusters, open, ways),
+    };
   }
 
   async #startLoop(): Promise<StepLoop> {

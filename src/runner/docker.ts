@@ -3,14 +3,16 @@
  * by its name, which follows from the attempt, and listed by its label.
  *
  * The runner and its input are put into the container before it starts: so any image with Node and git will do, and the
- * token is in no argument, no environment and no image. Nothing of the host is mounted.
+ * token is in no argument, no environment and no image. Nothing of the host is mounted but the door: a socket that leads to the
+ * server, so that a container needs no network for that. One of the untrusted lane has none, but those of its clusters.
  */
 import { readFile } from "node:fs/promises";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
 import type { ContainerDetails } from "../docker/objects.ts";
-import { labels, ownershipLabels } from "../docker/ownership.ts";
+import { labels, type Ownership, ownershipLabels } from "../docker/ownership.ts";
+import { doorSocket } from "../hosts/docker-host.ts";
 import { archiveOf } from "./archive.ts";
 import { type AttemptLife, attemptMark, type Executor, type ExecutorRequest } from "./executor.ts";
 import type { RunnerInput } from "./protocol.ts";
@@ -23,15 +25,14 @@ export interface DockerExecutorOptions {
   bundle: string;
   /** Image of requests that name none. */
   image: string;
-  /** Origin of the server, as a container of {@link network} reaches it. */
-  server: string;
-  /** Network that every container is in, beside those of its clusters. Default: `bridge`. */
-  network?: string;
+  /** Folder on the Docker host with the socket that leads to the server. */
+  door: string;
+  /** Who owns the containers of an attempt. */
+  ownershipOf(attempt: string): Ownership;
   /** Bounds of one container. Default: none, and {@link defaultPids}. */
   memoryBytes?: number | undefined;
   cpus?: number | undefined;
   pids?: number | undefined;
-  now: () => Date;
 }
 
 /** Label with the attempt's uid, on containers of runners alone: clusters of a job have its owner, too. */
@@ -42,6 +43,7 @@ const defaultPids = 4096;
 
 /** Where the runner lives in the container: a volume, so that the work of a job goes to a plain file system, and with the container. */
 const home = "/seatrial";
+const door = "/seatrial-door";
 
 /**
  * What Docker gives by default and no build or test needs: raw packets, device files, the audit log. Root in the container
@@ -59,7 +61,7 @@ export class DockerExecutor implements Executor {
   }
 
   async start(request: ExecutorRequest): Promise<void> {
-    const { docker, server } = this.#options;
+    const { docker } = this.#options;
     const { attempt, token, networks = [], signal } = request;
     const before = await docker.container(nameOf(attempt), signal);
     if (before && before.State.Status !== "created") return;
@@ -71,7 +73,7 @@ export class DockerExecutor implements Executor {
       if (!network) throw new SeatrialError("not-found", `attempt ${attempt} needs network ${name}, which is not on the Docker host`);
       if (!joined.includes(network.Id) && !before?.NetworkSettings.Networks[network.Name]) await docker.connect(network.Id, id, [], signal);
     }
-    const input: RunnerInput = { attempt, token, server, directory: `${home}/attempt` };
+    const input: RunnerInput = { attempt, token, door: `${door}/${doorSocket}`, directory: `${home}/attempt` };
     this.#bundle ??= readFile(this.#options.bundle);
     const archive = await archiveOf([
       { name: "runner.cjs", content: await this.#bundle },
@@ -129,8 +131,8 @@ export class DockerExecutor implements Executor {
     }
   }
 
-  #body({ attempt, env = {} }: ExecutorRequest, image: string): object {
-    const { instance, now, network = "bridge", memoryBytes, cpus, pids = defaultPids } = this.#options;
+  #body({ attempt, env = {}, isIsolated, networks: [first] = [] }: ExecutorRequest, image: string): object {
+    const { ownershipOf, memoryBytes, cpus, pids = defaultPids } = this.#options;
     return {
       Image: image,
       Entrypoint: [],
@@ -138,14 +140,15 @@ export class DockerExecutor implements Executor {
       Cmd: ["sh", "-c", `cd ${home} && exec <input && rm input && exec node runner.cjs`],
       Env: Object.entries({ ...env, [attemptMark]: attempt }).map(([name, value]) => `${name}=${value}`),
       Labels: {
-        ...ownershipLabels({ instance, owner: { attempt }, notAfter: new Date(now().getTime() + limits.attemptLifeMs) }),
+        ...ownershipLabels(ownershipOf(attempt)),
         [runnerLabel]: attempt,
       },
       Volumes: { [home]: {} },
       HostConfig: {
         // What steps leave behind is nobody's child: Docker's own init reaps it.
         Init: true,
-        NetworkMode: network,
+        Mounts: [{ Type: "bind", Source: this.#options.door, Target: door, ReadOnly: true }],
+        NetworkMode: isIsolated ? (first ?? "none") : "bridge",
         CapDrop: droppedCapabilities,
         SecurityOpt: ["no-new-privileges"],
         PidsLimit: pids,

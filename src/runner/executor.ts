@@ -17,6 +17,8 @@ export interface ExecutorRequest {
   image?: string | undefined;
   /** Docker networks that the container joins: those of its clusters. */
   networks?: readonly string[];
+  /** Whether it gets no network but {@link networks}: for changes that are not trusted. Executor docker alone. */
+  isIsolated?: boolean;
   /** Extra environment of the runner; nothing secret. */
   env?: Readonly<Record<string, string>>;
   signal?: AbortSignal | undefined;

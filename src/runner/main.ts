@@ -6,6 +6,7 @@ import { readSync } from "node:fs";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { Attempt } from "./attempt.ts";
+import { openDoorWay } from "./door.ts";
 import type { RunnerInput } from "./protocol.ts";
 
 /** The first line of standard input; the starter may keep it open. */
@@ -26,8 +27,10 @@ function readInput(): RunnerInput {
 }
 
 async function main(): Promise<void> {
+  const input = readInput();
+  await using way = input.door === undefined ? undefined : await openDoorWay(input.door);
   const attempt = new Attempt({
-    input: readInput(),
+    input: { ...input, server: way ? `http://127.0.0.1:${way.port}` : input.server! },
     // oxlint-disable-next-line node/no-process-env -- This is a main.ts: the environment is read here and handed down.
     variables: process.env,
     now: () => new Date(),

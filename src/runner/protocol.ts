@@ -9,6 +9,7 @@
  * POST /runner/v1/attempts/UID/log?offset=N          the log's bytes from offset N, masked (→ LogAnswer)
  * PUT  /runner/v1/attempts/UID/artifacts/PATH        one file
  * GET  /runner/v1/attempts/UID/git/…                 the repository, in git's smart HTTP protocol, read only
+ * GET  /runner/v1/attempts/UID/clusters/NAME         with `Upgrade: tcp`: one connection to the API of a cluster of the job
  * ```
  * 401: the token is not this attempt's, or the attempt has ended for the server: the runner ends its steps and itself.
  * 408, 425, 429, 5xx, no answer: the runner tries again, for as long as steps run without end. 409 to a report: again, too.
@@ -21,8 +22,9 @@ import { causeSchema, verdictSchema } from "../resources/verdict.ts";
 /** What the starter of the runner writes to its standard input, as one line of JSON: it appears in no argv or environment. */
 export const runnerInputSchema = z.strictObject({
   attempt: z.string(),
-  /** Origin of the server, without a path. */
-  server: z.string(),
+  /** Origin of the server, without a path; or the socket that leads to it. */
+  server: z.string().optional(),
+  door: z.string().optional(),
   token: z.string(),
   /** Folder of the attempt on the runner's side: spool, step files, workspace. Made when it is not there. */
   directory: z.string(),
@@ -50,12 +52,22 @@ export const assignmentSchema = z.strictObject({
     /** The commit to check out: the merge of base and heads. Absent: nothing to check out. */
     sha: z.string().optional(),
     ref: z.string().optional(),
-    /** Where git finds it: a URL below the server's origin (the token goes in a header), or a folder of this machine. */
+    /**
+     * Where git finds it: a folder of this machine, or a URL (the token goes in a header); `server:/PATH` is a path of the server, by
+     * whatever way the runner reaches it.
+     */
     from: z.string().optional(),
   }),
   /** Kubeconfigs by cluster name, as JSON (which is YAML, and needs no parser); the first is KUBECONFIG's current context. */
   clusters: z.array(
-    z.strictObject({ name: z.string(), kubeconfig: z.string(), registry: z.string().optional(), registryInCluster: z.string().optional() }),
+    z.strictObject({
+      name: z.string(),
+      kubeconfig: z.string(),
+      registry: z.string().optional(),
+      registryInCluster: z.string().optional(),
+      /** Set where the runner cannot reach the API: it makes a port that leads there through the server. */
+      isBehindServer: z.boolean().optional(),
+    }),
   ),
 });
 export type AssignmentMessage = z.infer<typeof assignmentSchema>;
@@ -116,6 +128,3 @@ export const reportAnswerSchema = z.strictObject({
   abort: z.string().optional(),
 });
 export type ReportAnswer = z.infer<typeof reportAnswerSchema>;
-
-/** `offset`: bytes stored so far; the next call begins there. Also the body of a 409 when the call's offset was another. */
-export const logAnswerSchema = z.strictObject({ offset: z.int() });

@@ -3,7 +3,8 @@
  * that a job of ours needs (kubectl). The runner itself is no part of it: the executor puts that into each container.
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { SeatrialError } from "../base/errors.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
 import { archiveOf } from "./archive.ts";
@@ -33,13 +34,17 @@ export interface RunnerImageOptions {
 export async function ensureRunnerImage(docker: DockerClient, options: RunnerImageOptions): Promise<string> {
   const { programs = [], onProgress, signal } = options;
   const base = await ensureBase(docker, options);
-  const files = await Promise.all(programs.map(async ({ name, path }) => ({ name, content: await readFile(path) })));
   const hash = createHash("sha256").update(base.id);
-  for (const { name, content } of files) hash.update(`\0${name}\0${content.length}\0`).update(content);
+  for (const { name, path } of programs) {
+    hash.update(`\0${name}\0${(await stat(path)).size}\0`);
+    // In pieces: a server that starts asks for it each time, and would hold 60 MB of kubectl for long.
+    for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+  }
   const key = hash.digest("hex").slice(0, 24);
   const tag = `${repository}:${key}`;
   if (await docker.image(tag, signal)) return tag;
   onProgress(`making ${tag} from ${base.reference}`);
+  const files = await Promise.all(programs.map(async ({ name, path }) => ({ name, content: await readFile(path) })));
   const copy = files.length > 0 ? "COPY bin/ /usr/local/bin/\n" : "";
   const archive = await archiveOf([
     { name: "Dockerfile", content: `FROM ${base.reference}\n${copy}LABEL ${keyLabel}=${key}\n` },

@@ -22,7 +22,7 @@ export interface ServerLinkOptions {
   awayMs?: number;
 }
 
-/** The server's answer to log: where the next call begins. */
+/** The server's answer to log: bytes stored so far, where the next call begins. Also the body of a 409, when the call began elsewhere. */
 export interface LogAnswer {
   offset: number;
 }

@@ -1,13 +1,24 @@
 /** The secret store's records in one JSON file of the data folder, mode 0600, written whole under a lock. */
+import { join } from "node:path";
 import { z } from "zod";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { lock } from "../process/lock.ts";
+import { keyFromFile } from "./key.ts";
 import { readIfThere, writePrivate } from "./private-file.ts";
 import { type SecretRecord, secretRecordSchema } from "./record.ts";
-import type { SecretBackend } from "./store.ts";
+import { type SecretBackend, SecretStore } from "./store.ts";
 
 const fileSchema = z.strictObject({ version: z.literal(1), records: z.array(secretRecordSchema) });
+
+/** The store of a data folder, with its key beside it. */
+export function openSecrets(dataDir: string): SecretStore {
+  return new SecretStore({
+    backend: fileBackend(join(dataDir, "secrets.json")),
+    key: keyFromFile(join(dataDir, "secrets.key")),
+    now: () => new Date(),
+  });
+}
 
 /** A file that cannot be read is an error, never an empty store: it is not overwritten. */
 export function fileBackend(path: string): SecretBackend {

@@ -6,6 +6,7 @@ import { JobClusters } from "../controllers/cluster/job-clusters.ts";
 import { Places } from "../controllers/job-run/places.ts";
 import { contenderOf, JobRunReconciler } from "../controllers/job-run/reconcile.ts";
 import { Projector } from "../controllers/project/project.ts";
+import { Commenter } from "../controllers/report/comment.ts";
 import { Reporter, type ReporterOptions } from "../controllers/report/report.ts";
 import { RunReconciler } from "../controllers/run/reconcile.ts";
 import { realClock } from "../controllers/runtime/clock.ts";
@@ -17,8 +18,13 @@ import type { Store } from "../kube/store.ts";
 import { Informer } from "../kube/watch.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind, type ClusterResource } from "../resources/kinds.ts";
+import type { Resource, Stored } from "../resources/object.ts";
 import { type Run, runKind, runLabels } from "../resources/run.ts";
 import type { Executor } from "../runner/executor.ts";
+import type { DiskBudget } from "./disk.ts";
+import { keepEvidence } from "./evidence.ts";
+import type { Hosts } from "./hosts.ts";
+import { AttemptDurations, type ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import type { RunnerTokens } from "./runner-api.ts";
 import { settleAttempt, type SettleStores } from "./settle.ts";
@@ -30,6 +36,9 @@ export interface ControllersOptions {
   tokens: RunnerTokens;
   policy: Policy;
   executor(name: Executor["name"], host: string): Executor;
+  hosts: Hosts;
+  /** Of the data folder. Default: no bound. */
+  disk?: DiskBudget | undefined;
   /** Told of each run of which the history knows more now. */
   onChanged(run: string): void;
   report?: ReportOptions | undefined;
@@ -39,7 +48,7 @@ export interface ControllersOptions {
 /** Where checks are shown. */
 export type ReportOptions = Pick<ReporterOptions, "forgeOf" | "origin">;
 
-type ControllerName = "run" | "job-run" | "cluster" | "project" | "report-run" | "report-job-run";
+type ControllerName = "run" | "job-run" | "cluster" | "project" | "report-run" | "report-job-run" | "comment";
 
 export class Controllers {
   readonly #runs: Informer<Run>;
@@ -49,21 +58,31 @@ export class Controllers {
   readonly #places: Places;
   readonly #jobClusters: JobClusters;
   readonly #options: ControllersOptions;
+  readonly #attempts = new AttemptDurations();
 
   constructor(options: ControllersOptions) {
     const { workspace, stores, tokens, policy } = options;
     this.#options = options;
     const now = () => new Date();
-    const store = withEpoch(options.store, options.leadership);
-    const runs = (this.#runs = new Informer({ store, kind: runKind }));
-    const jobRuns = (this.#jobRuns = new Informer({ store, kind: jobRunKind, indexes: [runLabels.run] }));
-    const clusters = (this.#clusters = new Informer({ store, kind: clusterKind, indexes: [runLabels.attempt] }));
+    const followed = withEpoch(options.store, options.leadership);
+    const runs = (this.#runs = new Informer({ store: followed, kind: runKind, indexes: [runLabels.pullRequest] }));
+    const jobRuns = (this.#jobRuns = new Informer({ store: followed, kind: jobRunKind, indexes: [runLabels.run] }));
+    const clusters = (this.#clusters = new Informer({ store: followed, kind: clusterKind, indexes: [runLabels.attempt] }));
+    const store = teaching(followed, [runs, jobRuns, clusters] as unknown as Informer<Resource>[]);
     const wake = (controller: ControllerName) => (name: string) => this.#all[controller].queue.add(name);
-    const places = (this.#places = new Places({ hosts: () => policy.hosts(), onGranted: wake("job-run") }));
+    const places = (this.#places = new Places({
+      hosts: () => policy.hosts(),
+      whyNone: () => options.disk?.whyNoJobs,
+      onDecided: wake("job-run"),
+    }));
+    options.disk?.onChanged(() => places.decideAgain());
+    options.hosts.onChanged(() => places.decideAgain());
     this.#jobClusters = new JobClusters({
       store,
       clusters,
       workspace,
+      isIsolated: (jobRun) => jobRuns.get(jobRun ?? "")?.spec.lane !== "trusted",
+      workspaceOf: async (host) => await options.hosts.workspaceOf(host),
       ownershipOf: (attempt) => policy.ownershipOf(attempt),
       failuresDirOf: (attempt) => join(workspace.failuresDir, attempt),
       wake: wake("cluster"),
@@ -86,12 +105,31 @@ export class Controllers {
       history: stores.history,
       places,
       executor: options.executor,
+      networksOf: async (names) => {
+        const records = await Promise.all(names.map(async (name) => await workspace.records.read(name)));
+        const inside = await Promise.all(records.map(async (record) => record && (await options.hosts.insideOf(record))));
+        return inside.flatMap((each) => each?.network ?? []);
+      },
       tokenOf: (attempt) => tokens.of(attempt),
+      keepEvidence: async (attempt, wanted, verdict) => {
+        const up = wanted.flatMap(({ name, cluster }) => {
+          const kubeconfig = clusters.get(cluster)?.status?.kubeconfig;
+          return kubeconfig === undefined ? [] : [{ name, cluster, kubeconfig }];
+        });
+        return await keepEvidence(workspace, stores, attempt, up, verdict === "failed" || verdict === "timed-out");
+      },
       settle: async (attempt) => await settleAttempt(stores, attempt, now()),
       now,
     });
-    const reporter = options.report && new Reporter({ ...options.report, runs, jobRuns, history: stores.history, now });
-    const projector = new Projector(stores.history, options.onChanged);
+    const report = options.report && { ...options.report, runs, jobRuns, history: stores.history, now };
+    const reporter = report && new Reporter(report);
+    const commenter = report && new Commenter(report);
+    const projector = new Projector(stores.history, (run) => {
+      options.onChanged(run);
+      // A comment is made of what the history says.
+      const pullRequest = runs.get(run)?.metadata.labels?.[runLabels.pullRequest];
+      if (pullRequest !== undefined) this.#all.comment.queue.add(pullRequest);
+    });
     const common = { clock: realClock, onError: (failure: Failure) => this.#tell(failure), workers: limits.reconcileWorkers };
     this.#all = {
       run: new Controller({
@@ -135,6 +173,12 @@ export class Controllers {
         sources: [watching(jobRuns)],
         reconcile: async (name) => await reporter?.reportJobRun(name),
       }),
+      comment: new Controller({
+        ...common,
+        name: "comment",
+        sources: [watching(runs, ({ now: run }) => [run?.metadata.labels?.[runLabels.pullRequest]])],
+        reconcile: async (pullRequest) => await commenter?.reconcile(pullRequest),
+      }),
     };
   }
 
@@ -147,7 +191,8 @@ export class Controllers {
       if (run !== undefined) this.#options.onChanged(run);
     });
     // Jobs that had their place before this leader keep it: nothing is placed before they are known.
-    this.#jobRuns.onChange(({ now }) => {
+    this.#jobRuns.onChange(({ now, before }) => {
+      if (now?.status?.phase === "Finished" && before && before.status?.phase !== "Finished") this.#observe(now);
       const host = now?.status?.attempts?.at(-1)?.host;
       const phase = now?.status?.phase;
       if (now && host !== undefined && (phase === "Booting" || phase === "Running")) this.#places.readmit({ ...contenderOf(now), host });
@@ -174,8 +219,41 @@ export class Controllers {
     );
   }
 
+  /** What was counted, and what is there now. */
+  counts(): ControllerCounts {
+    const byPhase = (resources: Iterable<{ status?: { phase?: string | undefined } }>, first: string) => {
+      const counts = new Map<string, number>();
+      for (const { status } of resources) counts.set(status?.phase ?? first, (counts.get(status?.phase ?? first) ?? 0) + 1);
+      return counts;
+    };
+    return {
+      controllers: Object.values(this.#all),
+      runs: byPhase(this.#runs.all(), "Pending"),
+      jobRuns: byPhase(this.#jobRuns.all(), "Waiting"),
+      attempts: this.#attempts.byVerdict,
+    };
+  }
+
+  #observe({ status }: Stored<JobRun>): void {
+    const { startedAt, finishedAt, verdict } = status ?? {};
+    if (startedAt !== undefined && finishedAt !== undefined && verdict !== undefined)
+      this.#attempts.observe(verdict, Date.parse(finishedAt) - Date.parse(startedAt));
+  }
+
   /** Failures are retried without end; one that lasts is told. */
   #tell({ controller, key, error, failures }: Failure): void {
     if (failures > 2) this.#options.workspace.output.err(`${controller} ${key}: ${messageOf(error)}`);
   }
+}
+
+/** The same store, whose status writes are in the caches at once: what is decided next is not decided on what was before. */
+function teaching(store: Store, caches: readonly Informer<Resource>[]): Store {
+  return {
+    ...store,
+    writeStatus: async (kind, read, status, signal) => {
+      const written = await store.writeStatus(kind, read, status, signal);
+      caches.find((cache) => cache.kind.kind === kind.kind)?.learn(written);
+      return written;
+    },
+  };
 }

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import type { Hono } from "hono";
 import { parse } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
@@ -27,14 +28,17 @@ import type { Stored } from "../resources/object.ts";
 import { type Run, runKind } from "../resources/run.ts";
 import { runnerBundle } from "../runner/bundle.ts";
 import type { Executor } from "../runner/executor.ts";
-import { HostExecutor } from "../runner/host.ts";
 import type { AssignmentMessage } from "../runner/protocol.ts";
 import type { Json } from "../workflows/expressions.ts";
 import { ApiClient } from "./api/client.ts";
 import { apiApp } from "./api/app.ts";
 import { type ApiOptions, apiRoutes } from "./api/routes.ts";
+import { dialCluster } from "./cluster-tunnel.ts";
 import { Controllers, type ReportOptions } from "./controllers.ts";
+import type { DiskBudget } from "./disk.ts";
+import type { Hosts } from "./hosts.ts";
 import { Listener } from "./listener.ts";
+import type { ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
 import type { SettleStores } from "./settle.ts";
@@ -42,6 +46,10 @@ import type { SettleStores } from "./settle.ts";
 export interface EngineOptions {
   store: Store;
   policy: Policy;
+  /** Closed by the engine. */
+  hosts: Hosts;
+  /** Of the data folder. Default: no bound. */
+  disk?: DiskBudget | undefined;
   version: string;
   /** Holds a folder for each attempt of executor host. */
   attemptsDir: string;
@@ -50,7 +58,12 @@ export interface EngineOptions {
   checksOf?: ApiOptions["checksOf"];
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
+  /** Executors in place of ours of the same name: benchmarks measure the server without its runners. */
+  executors?: MakeExecutors | undefined;
 }
+
+/** @param given what executors need: the stores, and the origin of the door for runners. */
+export type MakeExecutors = (given: { stores: SettleStores; server: string }) => Iterable<Executor>;
 
 export async function openEngine(workspace: Workspace, options: EngineOptions): Promise<Engine> {
   const { dataDir, cacheDir } = workspace.environment;
@@ -77,10 +90,12 @@ export class Engine implements AsyncDisposable {
   readonly #tokens: RunnerTokens;
   readonly #bundle: string;
   readonly #uploadPack: UploadPack;
+  /** Those that take the place of ours. */
   readonly #executors = new Map<Executor["name"], Executor>();
   readonly #changes = new Map<string, PromiseWithResolvers<void>>();
   readonly #runners = new Listener();
   #controllers: Controllers | undefined;
+  #isLeading = false;
 
   constructor(workspace: Workspace, options: EngineOptions, stores: SettleStores, tokens: RunnerTokens, bundle: string) {
     this.stores = stores;
@@ -93,11 +108,15 @@ export class Engine implements AsyncDisposable {
     this.api = new ApiClient(async (request) => await app.fetch(request));
   }
 
-  /** The public API. @param token that protected routes ask for; undefined where the caller is this process. */
-  apiApp(token: string | undefined): Hono {
+  /**
+   * The public API.
+   * @param token that protected routes ask for; undefined where the caller is this process.
+   * @param more what only a server has.
+   */
+  apiApp(token: string | undefined, more: Pick<ApiOptions, "secrets" | "repositoryId" | "onReplay"> = {}): Hono {
     const { store, noteRun, checksOf, version } = this.#options;
     const changeOf = async (run: string, signal: AbortSignal) => await this.#change(run, signal);
-    const routes = apiRoutes({ ...this.stores, store, noteRun, checksOf, changeOf, now: () => new Date() });
+    const routes = apiRoutes({ ...this.stores, ...more, store, noteRun, checksOf, changeOf, now: () => new Date() });
     return apiApp({ routes, token, version });
   }
 
@@ -109,35 +128,44 @@ export class Engine implements AsyncDisposable {
       tokens: this.#tokens,
       assign: async (attempt) => await this.#assign(attempt),
       sourceOf: async (attempt) => await this.#sourceOf(attempt),
+      whyNoUploads: () => this.#options.disk?.whyNoUploads,
       now: () => new Date(),
     });
     const server = await this.#listenForRunners(app);
-    const { variables } = this.#workspace.environment;
-    const directory = this.#options.attemptsDir;
-    this.#executors.set("host", new HostExecutor({ directory, node: process.execPath, bundle: this.#bundle, server, variables }));
+    this.#options.hosts.open({ server, bundle: this.#bundle, attemptsDir: this.#options.attemptsDir });
+    for (const executor of this.#options.executors?.({ stores: this.stores, server }) ?? []) this.#executors.set(executor.name, executor);
   }
 
   async #listenForRunners(app: ReturnType<typeof runnerApi>): Promise<string> {
     const file = this.#options.runnerPortFile;
     const before = file === undefined ? 0 : Number(await readFile(file, "utf8").catch(() => "0"));
     const hostname = "127.0.0.1";
-    const origin = await this.#runners.listen(app, { hostname, port: before }).catch(async (error: unknown) => {
-      // Somebody took it meanwhile: the runners of before are lost, those of now are not.
-      if (before !== 0 && error instanceof SeatrialError && error.code === "conflict")
-        return await this.#runners.listen(app, { hostname, port: 0 });
-      throw error;
-    });
+    this.#runners.onUpgrade(async (url, authorization) => await this.#dialCluster(url, authorization));
+    const listen = async (port: number) => await this.#runners.listen(app, { hostname, port });
+    const again = async () =>
+      await listen(before).catch((error: unknown) => {
+        if (error instanceof SeatrialError && error.code === "conflict") return undefined;
+        throw error;
+      });
+    // A connection of somebody's may have taken it meanwhile, and goes. When it stays, the runners of before are lost, those of now are not.
+    const origin =
+      (before === 0
+        ? undefined
+        : await waitFor("the runners' port", again, { timeoutMs: limits.runnerPortMs, pollMs: 100 }).catch(() => undefined)) ??
+      (await listen(0));
     if (file !== undefined) await writeFileWhole(file, new URL(origin).port);
     return origin;
   }
 
   /** Attempts of which something is left on a host. */
   async attemptsOnHosts(): Promise<string[]> {
-    return (await Promise.all([...this.#executors.values()].map(async (executor) => await executor.list()))).flat();
+    // A host that does not answer now is asked again the next time.
+    const lists = await Promise.all(this.#allExecutors().map(async (executor) => await executor.list().catch(() => [])));
+    return lists.flat();
   }
 
   async removeAttempt(attempt: string): Promise<void> {
-    for (const executor of this.#executors.values()) await executor.remove(attempt);
+    for (const executor of this.#allExecutors()) await executor.remove(attempt);
   }
 
   /**
@@ -152,12 +180,24 @@ export class Engine implements AsyncDisposable {
       stores: this.stores,
       tokens: this.#tokens,
       policy,
-      executor: (name) => this.#executorNamed(name),
+      executor: (name, host) => this.#executors.get(name) ?? this.#options.hosts.executor(name, host),
+      hosts: this.#options.hosts,
+      disk: this.#options.disk,
       onChanged: (run) => this.#changed(run),
       report,
       leadership,
     });
-    await this.#controllers.run(stop);
+    this.#isLeading = true;
+    try {
+      await this.#controllers.run(stop);
+    } finally {
+      this.#isLeading = false;
+    }
+  }
+
+  /** Of the controllers that run; undefined when none do. */
+  counts(): ControllerCounts | undefined {
+    return this.#isLeading ? this.#controllers?.counts() : undefined;
   }
 
   /** Waits until the controllers of this process have seen all that there is. Only after {@link lead} was called. */
@@ -172,36 +212,37 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.hosts[Symbol.asyncDispose]();
     await this.#runners.close();
     await this.#uploadPack.close();
     await Promise.all([this.stores.logs.shutdown(), this.stores.history.close()]);
   }
 
-  #executorNamed(name: Executor["name"]): Executor {
-    const executor = this.#executors.get(name);
-    if (!executor) throw new SeatrialError("internal", `there is no executor ${name}`);
-    return executor;
+  #allExecutors(): Executor[] {
+    return [...this.#executors.values(), ...this.#options.hosts.executors().filter(({ name }) => !this.#executors.has(name))];
+  }
+
+  /** One connection to the API of a cluster of an attempt that runs. */
+  async #dialCluster(url: string, authorization: string): Promise<Duplex | undefined> {
+    const [, attempt = "", name = ""] = /^\/runner\/v1\/attempts\/([^/]+)\/clusters\/([^/]+)$/.exec(url) ?? [];
+    const record = this.#tokens.isRight(attempt, /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "")
+      ? await this.stores.history.attempts.get(attempt)
+      : undefined;
+    if (!record || record.result) return undefined;
+    const { jobRun } = await this.#resourcesOf(record);
+    const index = (jobRun.spec.clusters ?? []).findIndex((cluster) => cluster.name === decodeURIComponent(name));
+    const status = index < 0 ? undefined : (await this.#options.store.get(clusterKind, clusterName(attempt, index)))?.status;
+    return status?.kubeconfig === undefined ? undefined : await dialCluster(status.kubeconfig);
   }
 
   async #assign(attempt: AttemptRecord): Promise<AssignmentMessage> {
-    const { store, policy } = this.#options;
+    const { policy } = this.#options;
     const { jobRun, run } = await this.#resourcesOf(attempt);
     const { spec } = jobRun;
     const { eventDigest, commit, ref } = run.spec.source;
     const [event, vars, secrets] = await Promise.all([this.#eventOf(eventDigest), policy.varsOf(run), policy.secretsOf(run)]);
     const clusters = await Promise.all(
-      (spec.clusters ?? []).map(async ({ name }, index) => {
-        const status = (await store.get(clusterKind, clusterName(attempt.uid, index)))?.status;
-        if (status?.kubeconfig === undefined) throw new SeatrialError("conflict", `cluster ${name} of ${spec.name} is gone`);
-        const { host, hostFromClusterNetwork } = status.localRegistryHosting ?? {};
-        return {
-          name,
-          // The runner reads JSON alone.
-          kubeconfig: JSON.stringify(parse(await readFile(status.kubeconfig, "utf8"))),
-          ...(host === undefined ? {} : { registry: host }),
-          ...(hostFromClusterNetwork === undefined ? {} : { registryInCluster: hostFromClusterNetwork }),
-        };
-      }),
+      (spec.clusters ?? []).map(async ({ name }, index) => await this.#accessOf(attempt, name, clusterName(attempt.uid, index))),
     );
     const contexts = {
       github: { ...githubContext(run, event, policy.serverUrlOf(run)), job: spec.job },
@@ -211,7 +252,9 @@ export class Engine implements AsyncDisposable {
       vars,
       inputs: {},
     } as AssignmentMessage["contexts"];
-    const from = policy.repositoryOf(run);
+    const folder = policy.repositoryOf(run);
+    const isHere = attempt.executor === "host";
+    const from = folder === undefined || isHere ? folder : `server:/runner/v1/attempts/${attempt.uid}/git`;
     return {
       attempt: attempt.uid,
       steps: spec.steps,
@@ -223,6 +266,26 @@ export class Engine implements AsyncDisposable {
       masks: [],
       checkout: { sha: commit, ref, ...(from === undefined ? {} : { from }) },
       clusters,
+    };
+  }
+
+  /** A cluster as the job reaches it: from this machine, or from a container beside the nodes, or through the server. */
+  async #accessOf({ executor }: AttemptRecord, name: string, resource: string): Promise<AssignmentMessage["clusters"][number]> {
+    const status = (await this.#options.store.get(clusterKind, resource))?.status;
+    if (status?.kubeconfig === undefined) throw new SeatrialError("conflict", `cluster ${name} is gone`);
+    const { host, hostFromClusterNetwork: inside } = status.localRegistryHosting ?? {};
+    const isHere = executor === "host";
+    const record = isHere ? undefined : await this.#workspace.records.read(resource);
+    const way = record && (await this.#options.hosts.insideOf(record));
+    const text = await readFile(status.kubeconfig, "utf8");
+    const registry = isHere ? host : inside;
+    return {
+      name,
+      // The runner reads JSON alone.
+      kubeconfig: JSON.stringify(parse(way ? text.replace(/server: .*/, `server: ${way.server}`) : text)),
+      ...(isHere || way ? {} : { isBehindServer: true }),
+      ...(registry === undefined ? {} : { registry }),
+      ...(inside === undefined ? {} : { registryInCluster: inside }),
     };
   }
 

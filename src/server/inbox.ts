@@ -3,6 +3,7 @@
  * nothing: what changed in them is found by looking, and stored the same way.
  */
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Trigger } from "../controllers/trigger/trigger.ts";
@@ -10,7 +11,9 @@ import type { Forge } from "../forges/forge.ts";
 import type { LocalForge } from "../forges/local/local.ts";
 import type { Delivery } from "../history/deliveries.ts";
 import type { History } from "../history/history.ts";
+import { backoffMs } from "../kube/backoff.ts";
 import type { ConfiguredForge } from "./config.ts";
+import { OpenHeads } from "./heads.ts";
 
 export interface InboxOptions {
   history: History;
@@ -20,7 +23,10 @@ export interface InboxOptions {
 
 export class Inbox {
   readonly #options: InboxOptions;
-  #woken = Promise.withResolvers<void>();
+  /** There may be deliveries to handle. */
+  readonly #deliveries = new Bell();
+  /** Refs of a local repository may have changed. */
+  readonly #refs = new Bell(limits.localForgePollMs);
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -29,14 +35,15 @@ export class Inbox {
   /** `POST /webhooks/FORGE`: durable before it is answered. */
   app(): Hono {
     const app = new Hono();
-    app.post("/webhooks/:forge", async (context) => {
+    const isTooLarge = bodyLimit({
+      maxSize: limits.webhookBytes,
+      onError: (context) => context.json({ error: "the body is too large" }, 413),
+    });
+    app.post("/webhooks/:forge", isTooLarge, async (context) => {
       const { history, forges, now } = this.#options;
       const forge = forges.get(context.req.param("forge"));
       if (!forge) return context.json({ error: "there is no forge of that name" }, 404);
-      if (Number(context.req.header("content-length") ?? 0) > limits.webhookBytes)
-        return context.json({ error: "the body is too large" }, 413);
       const body = new Uint8Array(await context.req.arrayBuffer());
-      if (body.length > limits.webhookBytes) return context.json({ error: "the body is too large" }, 413);
       try {
         const { id, event } = forge.verify(context.req.raw.headers, body);
         await history.deliveries.put({ forge: forge.name, delivery: id, event, headers: {}, body }, now());
@@ -44,45 +51,42 @@ export class Inbox {
         if (!(error instanceof SeatrialError)) throw error;
         return context.json({ error: error.message }, error.code === "refused" ? 401 : error.code === "invalid" ? 400 : 503);
       }
-      this.wake();
+      this.#deliveries.ring();
       return context.json({}, 202);
     });
     return app;
   }
 
-  /** There may be something to do. */
+  /** A local repository may have changed. */
   wake(): void {
-    this.#woken.resolve();
+    this.#refs.ring();
   }
 
-  /** Works on deliveries, and looks at all open heads from time to time, until the signal is aborted. */
+  /**
+   * Works on deliveries, and looks into local repositories and at all open heads, until the signal is aborted. Each goes on while
+   * another waits for a forge that does not answer.
+   */
   async work({ local, configured, trigger }: InboxWork, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
-    let nextLook = 0;
-    while (!signal.aborted) {
-      this.#woken = Promise.withResolvers<void>();
-      try {
-        await this.#lookAtLocal(local, signal);
-        await this.#handleAll(trigger, signal, tell);
-        if (performance.now() >= nextLook) {
-          nextLook = performance.now() + limits.headsEveryMs;
-          for (const { id } of local.repositories()) await this.#lookAtHeads(local, id, trigger, signal, tell);
-          for (const { forge, repositories } of configured) {
-            for (const name of repositories) await this.#lookAtHeads(forge, name, trigger, signal, tell);
-          }
+    const repeat = async (bell: Bell, step: () => Promise<void>) => {
+      while (!signal.aborted) {
+        try {
+          await step();
+        } catch (error) {
+          if (!signal.aborted) tell(`inbox: ${messageOf(error)}`);
         }
-      } catch (error) {
-        if (!signal.aborted) tell(`inbox: ${messageOf(error)}`);
+        await bell.heard(signal);
       }
-      await this.#untilWoken(signal);
-    }
-  }
-
-  async #untilWoken(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, limits.inboxPollMs);
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    if (!signal.aborted) await Promise.race([this.#woken.promise, promise]);
-    clearTimeout(timer);
+    };
+    const running = new Set<Promise<void>>();
+    // Who worked on them before this leader works on nothing any more, and it does no harm if it does.
+    await this.#options.history.deliveries.release().catch((error: unknown) => tell(`inbox: ${messageOf(error)}`));
+    const heads = new OpenHeads({ local, configured, trigger, tell });
+    await Promise.all([
+      repeat(this.#refs, async () => await this.#lookAtLocal(local, signal)),
+      repeat(this.#deliveries, async () => await this.#handleDue(running, trigger, signal, tell)),
+      repeat(new Bell(), async () => await heads.look(signal)),
+    ]);
+    await Promise.all(running);
   }
 
   async #lookAtLocal(local: LocalForge, signal: AbortSignal): Promise<void> {
@@ -96,65 +100,88 @@ export class Inbox {
         const body = Buffer.from(JSON.stringify(payload));
         await history.deliveries.put({ forge: local.name, delivery, event, headers: {}, body }, now());
       }
-      await history.state.set(key, JSON.stringify(seen), now());
+      const after = JSON.stringify(seen);
+      if (after !== before) await history.state.set(key, after, now());
+      if (deliveries.length > 0) this.#deliveries.ring();
     }
   }
 
-  async #handleAll(trigger: Trigger, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+  /** Begins with as many deliveries as may be handled at once; one that ends makes room for the next. */
+  async #handleDue(
+    running: Set<Promise<void>>,
+    trigger: InboxWork["trigger"],
+    signal: AbortSignal,
+    tell: (line: string) => void,
+  ): Promise<void> {
     const { history, now } = this.#options;
-    while (!signal.aborted) {
+    while (running.size < limits.deliveriesAtOnce && !signal.aborted) {
       const delivery = await history.deliveries.claim(limits.deliveryLeaseMs, now());
       if (!delivery) return;
-      try {
-        await this.#handle(delivery, trigger, signal);
-        await history.deliveries.done(delivery.id, now());
-      } catch (error) {
-        if (signal.aborted) return;
-        const isWorthIt = error instanceof SeatrialError && error.retryable && delivery.attempts < limits.deliveryAttempts;
-        const retryAt = isWorthIt ? new Date(now().getTime() + limits.deliveryRetryMs * delivery.attempts) : undefined;
-        await history.deliveries.failed(delivery.id, messageOf(error), now(), retryAt);
-        tell(`delivery ${delivery.id} of ${delivery.forge}: ${messageOf(error)}`);
-      }
+      const handled = this.#attempt(delivery, trigger, signal, tell)
+        .catch((error: unknown) => tell(`delivery ${delivery.id} of ${delivery.forge}: ${messageOf(error)}`))
+        .finally(() => {
+          running.delete(handled);
+          this.#deliveries.ring();
+        });
+      running.add(handled);
     }
   }
 
-  async #handle({ forge: name, event, body, delivery }: Delivery, trigger: Trigger, signal: AbortSignal): Promise<void> {
+  async #attempt(delivery: Delivery, trigger: InboxWork["trigger"], signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    const { history, now } = this.#options;
+    try {
+      if (delivery.attempts > limits.deliveryAttempts)
+        throw new SeatrialError("internal", `it was handed out ${delivery.attempts} times, and nobody came to an end with it`);
+      await this.#handle(delivery, trigger, signal);
+      await history.deliveries.done(delivery.id, now());
+    } catch (error) {
+      if (signal.aborted) return; // Its lease ends, and it is handled again.
+      const isWorthIt = error instanceof SeatrialError && error.retryable && delivery.attempts < limits.deliveryAttempts;
+      const afterMs = backoffMs(delivery.attempts, limits.deliveryRetryFirstMs, limits.deliveryRetryMostMs);
+      await history.deliveries.failed(delivery.id, messageOf(error), now(), isWorthIt ? new Date(now().getTime() + afterMs) : undefined);
+      tell(`delivery ${delivery.id} of ${delivery.forge}: ${messageOf(error)}`);
+    }
+  }
+
+  async #handle({ forge: name, event, body, delivery }: Delivery, trigger: InboxWork["trigger"], signal: AbortSignal): Promise<void> {
     const forge = this.#options.forges.get(name);
     if (!forge) throw new SeatrialError("not-found", `forge ${name} is not configured any more`);
     const payload: unknown = JSON.parse(body.toString("utf8"));
     const change = forge.parse({ event, payload });
     if (change.event !== "ignored") await trigger.trigger(forge, change, { delivery, payload }, signal);
   }
-
-  /**
-   * Each open head of a repository has its runs: also those of which a delivery was lost. One that fails keeps nobody from the
-   * others: it is looked at again the next time.
-   * @param repository id of a local one, name of another.
-   */
-  async #lookAtHeads(forge: Forge, repository: string, trigger: Trigger, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
-    const attempt = async (what: string, work: () => Promise<unknown>) => {
-      try {
-        await work();
-      } catch (error) {
-        signal.throwIfAborted();
-        tell(`${what}: ${messageOf(error)}`);
-      }
-    };
-    await attempt(`heads of ${repository} of forge ${forge.name}`, async () => {
-      const { id } = forge.kind === "local" ? { id: repository } : await forge.repositoryNamed(repository, signal);
-      for await (const change of forge.heads(id, signal)) {
-        const head = change.event === "push" ? change.ref : `pull request ${change.number}`;
-        await attempt(
-          `${head} of ${change.repository.name}`,
-          async () => await trigger.trigger(forge, change, { payload: undefined }, signal),
-        );
-      }
-    });
-  }
 }
 
 export interface InboxWork {
   local: LocalForge;
   configured: readonly ConfiguredForge[];
-  trigger: Trigger;
+  trigger: Pick<Trigger, "trigger">;
+}
+
+/** One waits for it; rung twice before it is heard, it has rung once. */
+class Bell {
+  readonly #everyMs: number;
+  #isRung = false;
+  #wake = () => {};
+
+  constructor(everyMs: number = limits.inboxPollMs) {
+    this.#everyMs = everyMs;
+  }
+
+  ring(): void {
+    this.#isRung = true;
+    this.#wake();
+  }
+
+  /** Resolves when it was rung since it was heard last, or after a while: what nobody rings for is found by looking. */
+  async heard(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, this.#everyMs);
+    signal.addEventListener("abort", this.#wake);
+    if (!this.#isRung && !signal.aborted) await promise;
+    signal.removeEventListener("abort", this.#wake);
+    clearTimeout(timer);
+    this.#isRung = false;
+  }
 }

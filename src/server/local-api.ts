@@ -1,4 +1,8 @@
-/** The public API over a data folder, in this process: for commands where no server runs. It only reads. */
+/**
+ * The public API over a data folder, in this process: for commands where no server runs. It reads, and keeps secrets; nothing is run
+ * here.
+ */
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { limits } from "../base/limits.ts";
@@ -6,6 +10,7 @@ import { pause } from "../base/wait.ts";
 import { FolderStore } from "../artifacts/folder.ts";
 import { openHistory } from "../history/history.ts";
 import { openLogStore } from "../logs/log-store.ts";
+import { openSecrets } from "../secrets/file.ts";
 import { apiApp } from "./api/app.ts";
 import { ApiClient } from "./api/client.ts";
 import { apiRoutes } from "./api/routes.ts";
@@ -15,13 +20,14 @@ export interface LocalApi extends AsyncDisposable {
 }
 
 export async function openLocalApi({ dataDir }: Environment, version: string): Promise<LocalApi> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const settings = { sqlite: { directory: dataDir } };
   const objects = new FolderStore(join(dataDir, "objects"));
   const history = await openHistory(settings);
   const logs = await openLogStore({ settings, objects });
   const changeOf = async (_run: string, signal: AbortSignal) => await untilChange(signal);
   const app = apiApp({
-    routes: apiRoutes({ history, logs, objects, store: undefined, changeOf, now: () => new Date() }),
+    routes: apiRoutes({ history, logs, objects, store: undefined, secrets: openSecrets(dataDir), changeOf, now: () => new Date() }),
     token: undefined,
     version,
   });

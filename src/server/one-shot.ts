@@ -14,33 +14,50 @@ import type { Workspace } from "../controllers/workspace.ts";
 import { openHistory } from "../history/history.ts";
 import { MemoryStore } from "../kube/memory.ts";
 import { openLogStore } from "../logs/log-store.ts";
+import { jobRunKind } from "../resources/job-run.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 import { HostExecutor } from "../runner/host.ts";
 import type { ApiClient } from "./api/client.ts";
 import { openEngine } from "./engine.ts";
+import { Hosts, type HostsOptions } from "./hosts.ts";
 
 /** One run, over memory: it lives as long as the command. */
 export async function openOneShot(workspace: Workspace, options: OneShotOptions): Promise<OneShot> {
   const instance = await workspace.instance();
+  let folder: string | undefined;
+  options.folder.then(
+    (path) => (folder = path),
+    () => {}, // Whoever looks for it tells why there is none.
+  );
   const place = await OneShotFolder.make(workspace.environment);
-  const host = { name: "local", lanes: ["trusted"], maxJobs: undefined, maxClusters: undefined, isReachable: true, executors: ["host"] };
+  const ownershipOf = () => ({ instance, owner: currentProcess(), notAfter: new Date(Date.now() + limits.throwawayMs) });
+  const hosts = new Hosts({
+    workspace,
+    declared: async () => await Promise.resolve([]),
+    executor: options.executor,
+    ownershipOf,
+    kubectl: options.kubectl,
+  });
   const values = async (of: ReadonlyMap<string, string>) => await Promise.resolve(Object.fromEntries(of));
+  const store = new MemoryStore({ now: () => new Date(), newUid: randomUUID });
   const engine = await openEngine(workspace, {
-    store: new MemoryStore({ now: () => new Date(), newUid: randomUUID }),
+    store,
     policy: {
       varsOf: async () => await values(options.vars),
       secretsOf: async () => await values(options.secrets),
       serverUrlOf: () => "",
-      runsOn: (labels) => ({ labels: [...labels], executor: "host" }),
-      repositoryOf: () => options.folder,
-      hosts: () => [host],
-      ownershipOf: () => ({ instance, owner: currentProcess(), notAfter: new Date(Date.now() + limits.throwawayMs) }),
+      runsOn: (labels, { spec: { source } }) => ({ labels: [...labels], executor: hosts.executorFor(source.lane) }),
+      repositoryOf: () => folder,
+      hosts: () => hosts.views(),
+      ownershipOf,
     },
+    hosts,
     version: options.version,
     attemptsDir: place.attempts,
     noteRun: async (name) => await place.noteRun(name),
   });
   const abort = new AbortController();
+  if (options.executor !== "host") await hosts.lookSoon(abort.signal);
   const leading = engine.lead(soleLeadership(), abort.signal);
   await engine.synced();
   return {
@@ -49,18 +66,34 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     [Symbol.asyncDispose]: async () => {
       abort.abort();
       await leading;
+      await keepHeld(workspace, store);
       await engine[Symbol.asyncDispose]();
       await place[Symbol.asyncDispose]();
     },
   };
 }
 
+/** Clusters that are held outlive the command: from now on they are a person's, until their time is up. */
+async function keepHeld({ records }: Workspace, store: MemoryStore): Promise<void> {
+  for (const { status } of (await store.list(jobRunKind)).items) {
+    for (const { cluster } of status?.heldUntil === undefined ? [] : (status.clusters ?? [])) {
+      using _lock = await records.lock(cluster);
+      const record = await records.read(cluster);
+      if (record) await records.write({ ...record, owner: "held", notAfter: status!.heldUntil! });
+    }
+  }
+}
+
 export interface OneShotOptions {
-  /** The working tree that jobs check out from. */
-  folder: string;
+  /** The working tree that jobs check out from; known before a run is made. */
+  folder: Promise<string>;
   secrets: ReadonlyMap<string, string>;
   vars: ReadonlyMap<string, string>;
   version: string;
+  /** Which executor jobs get. */
+  executor: HostsOptions["executor"];
+  /** As {@link HostsOptions.kubectl} has it. */
+  kubectl: HostsOptions["kubectl"];
 }
 
 export interface OneShot extends AsyncDisposable {

@@ -3,7 +3,8 @@
  * attempt alone, while it runs. Handlers write to a store and answer; nothing is kept here.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { Hono } from "hono";
+import type { HttpBindings } from "@hono/node-server";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { attemptPrefix, checkKey, type ObjectStore } from "../artifacts/object-store.ts";
@@ -23,6 +24,8 @@ export interface RunnerApiOptions {
   assign(attempt: AttemptRecord): Promise<AssignmentMessage>;
   /** The folder and the commit that an attempt may fetch; undefined when it has none. */
   sourceOf(attempt: AttemptRecord): Promise<{ folder: string; commit: string } | undefined>;
+  /** Why no log and no artifact can be taken now; undefined when they can. */
+  whyNoUploads?(): string | undefined;
   now(): Date;
 }
 
@@ -61,6 +64,15 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return await next();
   });
 
+  // What cannot be stored ends the attempt, before half of it is: its runner would wait with a log that grows on the same disk.
+  const roomOrEnd: MiddlewareHandler<Variables> = async (context, next) => {
+    const why = options.whyNoUploads?.();
+    if (why === undefined) return await next();
+    const message = `its log and artifacts cannot be stored: ${why}`;
+    await history.attempts.end(context.get("attempt").uid, { verdict: "error", cause: "host", message }, now());
+    return context.json({ error: message }, 401);
+  };
+
   app.get("/runner/v1/attempts/:attempt/assignment", async (context) => context.json(await options.assign(context.get("attempt"))));
 
   app.post("/runner/v1/attempts/:attempt/report", async (context) => {
@@ -77,9 +89,9 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json(outcome.abort === undefined ? {} : { abort: outcome.abort });
   });
 
-  app.post("/runner/v1/attempts/:attempt/log", async (context) => {
+  app.post("/runner/v1/attempts/:attempt/log", roomOrEnd, async (context) => {
     const offset = Number(context.req.query("offset"));
-    const bytes = new Uint8Array(await context.req.arrayBuffer());
+    const bytes = await bodyOf(context);
     try {
       return context.json({ offset: await logs.append(context.get("attempt").uid, offset, bytes, now()) });
     } catch (error) {
@@ -88,7 +100,7 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     }
   });
 
-  app.put("/runner/v1/attempts/:attempt/artifacts/:path{.+}", async (context) => {
+  app.put("/runner/v1/attempts/:attempt/artifacts/:path{.+}", roomOrEnd, async (context) => {
     const { uid } = context.get("attempt");
     const path = context.req.param("path");
     const key = `${attemptPrefix(uid)}/artifacts/${path}`;
@@ -121,4 +133,18 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json({ error: messageOf(error) }, isTheirs ? 400 : 503);
   });
   return app;
+}
+
+/**
+ * The body of a request, read from the connection into one buffer: each copy that a web stream makes of a flood of log is garbage,
+ * and collecting that took more of the server's time than all the rest.
+ */
+async function bodyOf({ req, env }: Context): Promise<Uint8Array> {
+  const { incoming } = (env ?? {}) as Partial<HttpBindings>;
+  const length = Number(req.header("content-length") ?? NaN);
+  if (!incoming || !(length <= limits.logAppendBytes)) return new Uint8Array(await req.arrayBuffer());
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for await (const chunk of incoming as AsyncIterable<Buffer>) at += chunk.copy(bytes, at);
+  return bytes.subarray(0, at);
 }

@@ -18,6 +18,11 @@ export function serverFilePath({ dataDir }: Environment): string {
   return join(dataDir, "server.json");
 }
 
+/** File with what protected routes of that server ask for. */
+export function apiTokenPath(dataDir: string): string {
+  return join(dataDir, "api-token");
+}
+
 /** The server that runs on this data folder; undefined when there is none, or it has died. */
 export async function readServerFile(environment: Environment): Promise<ServerFile | undefined> {
   try {

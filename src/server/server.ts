@@ -7,39 +7,47 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { Hono } from "hono";
 import type { Environment } from "../base/environment.ts";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause, waitFor } from "../base/wait.ts";
 import { writeFileWhole } from "../clusters/kubeconfig.ts";
+import { isReported } from "../controllers/report/report.ts";
 import { realClock } from "../controllers/runtime/clock.ts";
 import type { Leadership } from "../controllers/runtime/epochs.ts";
 import { apiLease, runAsLeader } from "../controllers/runtime/lease.ts";
 import { Trigger } from "../controllers/trigger/trigger.ts";
 import type { Workspace } from "../controllers/workspace.ts";
-import { startEmbedded } from "../controlplane/embedded.ts";
+import { EmbeddedControlPlane, embeddedEtcdSocket } from "../controlplane/embedded.ts";
+import { Etcd } from "../controlplane/etcd.ts";
 import type { Forge } from "../forges/forge.ts";
 import { LocalForge } from "../forges/local/local.ts";
 import { Mirrors } from "../git/mirror.ts";
 import { ApiServerStore } from "../kube/api-server.ts";
 import { KubeClient, parseKubeconfig } from "../kube/client.ts";
 import { installCrds } from "../kube/install-crds.ts";
+import type { Store } from "../kube/store.ts";
 import { currentProcess, formatIdentity } from "../process/identity.ts";
 import { tryLock } from "../process/lock.ts";
 import type { Programs } from "../programs/programs.ts";
 import { allKinds } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
 import type { Run } from "../resources/run.ts";
-import { fileBackend } from "../secrets/file.ts";
-import { keyFromFile } from "../secrets/key.ts";
-import { SecretStore } from "../secrets/store.ts";
+import { openSecrets } from "../secrets/file.ts";
 import type { ConfiguredForge } from "./config.ts";
-import { type Engine, openEngine } from "./engine.ts";
+import { type Engine, type EngineOptions, openEngine } from "./engine.ts";
+import { DiskBudget, defaultDiskBounds, type DiskBounds } from "./disk.ts";
+import { healthApp } from "./health.ts";
+import { defaultRetention, type RetentionTimes } from "./retention.ts";
+import { declaredHosts, Hosts, type HostsOptions } from "./hosts.ts";
 import { Inbox } from "./inbox.ts";
+import { claimNamespace } from "./installation.ts";
 import { Listener } from "./listener.ts";
+import { ApiWrites, EventLoopDelay, metricsText } from "./metrics.ts";
 import { pagesApp } from "./pages/app.ts";
-import { readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
+import { apiTokenPath, readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
 import { Upkeep } from "./upkeep.ts";
 
 export interface ServerOptions {
@@ -50,12 +58,22 @@ export interface ServerOptions {
   repositories: readonly string[];
   /** Further forges. */
   forges: readonly ConfiguredForge[];
+  /** What links of checks and comments begin with. Default: where it listens. */
+  publicUrl?: string | undefined;
   /** A cluster that keeps the resources, instead of a control plane of our own. */
   kubeconfig?: string | undefined;
   version: string;
   signal: AbortSignal;
+  /** Which executor jobs of the trusted lane get. Default: `auto`, docker where a Docker host answers, else host. */
+  executor?: HostsOptions["executor"] | undefined;
+  /** How long what is kept. Default: {@link defaultRetention}. */
+  retention?: RetentionTimes | undefined;
+  /** What is to stay free on the data folder's disk. Default: {@link defaultDiskBounds}. */
+  disk?: DiskBounds | undefined;
   /** Called once it can be used. */
   onReady(server: ServerFile): void;
+  /** As {@link EngineOptions.executors} has it. */
+  executors?: EngineOptions["executors"];
 }
 
 /**
@@ -63,6 +81,8 @@ export interface ServerOptions {
  * @throws SeatrialError `already-exists` when a server runs on this data folder; its address is in the message.
  */
 export async function runServer(workspace: Workspace, options: ServerOptions): Promise<void> {
+  // Buffers of a flood of log count with the heap: else V8 looks through all of the heap for each 5 MB of log, twice the log's own work.
+  setFlagsFromString("--external-memory-accounted-in-global-limit");
   const { environment, output } = workspace;
   const { dataDir } = environment;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -70,12 +90,26 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   if (!lock) throw await alreadyRuns(environment);
   const { signal } = options;
   const instance = await workspace.instance();
-  const kubeconfig = options.kubeconfig ?? (await startEmbedded({ programs: options.programs, environment, instance, signal }));
+  const onTrouble = (error: unknown) => output.err(`control plane: ${messageOf(error)}`);
+  await using embedded =
+    options.kubeconfig === undefined
+      ? await EmbeddedControlPlane.start({ programs: options.programs, environment, instance, signal, onTrouble })
+      : undefined;
+  const kubeconfig = options.kubeconfig ?? embedded!.kubeconfig;
   await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
   await untilReady(client, signal);
+  await using etcd = embedded && new Etcd(await embeddedEtcdSocket(environment, instance));
+  await etcd?.maintain(signal); // One that is full takes no writes, and the next are ours.
+  await using _etcdWatch = etcd?.watch((line) => output.err(line));
   await installCrds(client, allKinds, { signal });
-  const store = new ApiServerStore(client);
+  const writes = new ApiWrites();
+  const store = writes.counted(new ApiServerStore(client));
+  await claimNamespace(client, store.namespace, instance, signal);
   const now = () => new Date();
+  const disk = new DiskBudget({ path: dataDir, ...(options.disk ?? defaultDiskBounds), tell: (line) => output.err(line) });
+  await disk.look();
+  await using _watch = disk.watch();
+  using delay = new EventLoopDelay();
   await using mirrors = new Mirrors({ environment, folder: join(dataDir, "mirrors"), now });
   const local = await LocalForge.open({
     name: "local",
@@ -86,12 +120,15 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     now,
   });
   const forges = new Map<string, Forge>([local, ...options.forges.map(({ forge }) => forge)].map((forge) => [forge.name, forge]));
-  const secrets = new SecretStore({
-    backend: fileBackend(join(dataDir, "secrets.json")),
-    key: keyFromFile(join(dataDir, "secrets.key")),
-    now,
+  const secrets = openSecrets(dataDir);
+  const ownershipOf = (attempt: string) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) });
+  const hosts = new Hosts({
+    workspace,
+    declared: async () => await declaredHosts(store),
+    executor: options.executor ?? "auto",
+    ownershipOf,
+    kubectl: async () => (await options.programs.find({ name: "kubectl" })).path,
   });
-  const host = { name: "local", lanes: ["trusted"], maxJobs: undefined, maxClusters: undefined, isReachable: true, executors: ["host"] };
   await using engine = await openEngine(workspace, {
     store,
     policy: {
@@ -99,11 +136,13 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
       secretsOf: async ({ spec: { source } }) =>
         (await secrets.forJob({ forge: source.forge, repositoryId: source.repository.id }, source.lane, signal)).reveal(),
       serverUrlOf: () => "",
-      runsOn: (labels) => ({ labels: [...labels], executor: "host" }),
+      runsOn: (labels, { spec: { source } }) => ({ labels: [...labels], executor: hosts.executorFor(source.lane) }),
       repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,
-      hosts: () => [host],
-      ownershipOf: (attempt) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) }),
+      hosts: () => hosts.views(),
+      ownershipOf,
     },
+    hosts,
+    disk,
     checksOf: async ({ spec: { source } }) => {
       const sha = source.heads?.[0]?.sha ?? source.base.sha;
       return (await forges.get(source.forge)?.checks(source.repository.id, sha)) ?? [];
@@ -111,14 +150,20 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     version: options.version,
     attemptsDir: join(dataDir, "attempts"),
     runnerPortFile: join(dataDir, "runner-port"),
+    executors: options.executors,
   });
-  await engine.stores.logs.sealDue();
   const token = await apiToken(dataDir);
   const inbox = new Inbox({ history: engine.stores.history, forges, now });
   const doors = new Hono();
   doors.route("/", inbox.app());
-  doors.get("/healthz", (context) => context.text("ok"));
-  const api = engine.apiApp(token);
+  const askControlPlane = async () => await client.text("/readyz", signal);
+  const metrics = () => metricsText({ counts: engine.counts(), writes, delay, diskFreeBytes: disk.freeBytes });
+  doors.route("/", healthApp({ history: engine.stores.history, disk, askControlPlane, metrics }));
+  const api = engine.apiApp(token, {
+    secrets,
+    repositoryId: async (forge, name) => (await forges.get(forge)?.repositoryNamed(name))?.id,
+    onReplay: () => inbox.wake(),
+  });
   doors.all("/api/*", async (context) => await api.fetch(context.req.raw));
   const pages = pagesApp({
     ...engine.stores,
@@ -133,17 +178,34 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     await writeFileWhole(serverFilePath(environment), `${JSON.stringify(file)}\n`);
     options.onReady(file);
     const trigger = new Trigger({ store, history: engine.stores.history, mirrorOf: (forge, id) => mirrors.of(forge, id), now });
+    const { retention = defaultRetention } = options;
     const lead = async (leadership: Leadership) =>
       await whileLeading(
-        { engine, inbox, trigger, local, forges, configured: options.forges, store, workspace, origin: url },
+        {
+          engine,
+          hosts,
+          retention,
+          inbox,
+          trigger,
+          local,
+          forges,
+          configured: options.forges,
+          store,
+          workspace,
+          origin: options.publicUrl ?? url,
+        },
         leadership,
         signal,
       );
-    const onTrouble = (error: unknown) => output.err(`leader: ${messageOf(error)}`);
+    const onLeaseTrouble = (error: unknown) => output.err(`leader: ${messageOf(error)}`);
     const lease = apiLease(client, store.namespace);
     // Whoever held it for this installation has ended: we have the lock of its data folder.
     const isDead = (holder: string) => holder.startsWith(`${instance}/`);
-    await runAsLeader({ lease, identity: `${instance}/${randomUUID()}`, clock: realClock, isDead, onTrouble }, lead, signal);
+    await runAsLeader(
+      { lease, identity: `${instance}/${randomUUID()}`, clock: realClock, isDead, onTrouble: onLeaseTrouble },
+      lead,
+      signal,
+    );
   } finally {
     await rm(serverFilePath(environment), { force: true });
     await listener.close();
@@ -153,19 +215,21 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
 
 interface Led {
   engine: Engine;
+  hosts: Hosts;
+  retention: RetentionTimes;
   inbox: Inbox;
   trigger: Trigger;
   local: LocalForge;
   forges: ReadonlyMap<string, Forge>;
   configured: readonly ConfiguredForge[];
-  store: ApiServerStore;
+  store: Store;
   workspace: Workspace;
   origin: string;
 }
 
 /** All that one leader does; ends when leadership is lost or the server stops. */
 async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal): Promise<void> {
-  const { engine, inbox, trigger, local, forges, workspace, store } = led;
+  const { engine, hosts, inbox, trigger, local, forges, workspace, store } = led;
   const ends = AbortSignal.any([stop, leadership.lost]);
   const watches = local.repositories().map(({ id }) => local.watch(id, () => inbox.wake()));
   const upkeep = new Upkeep({
@@ -174,12 +238,16 @@ async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal)
     stores: engine.stores,
     attemptsOf: async () => await engine.attemptsOnHosts(),
     removeAttempt: async (attempt) => await engine.removeAttempt(attempt),
+    retention: led.retention,
+    isReported: async (run, jobRuns) => !forges.has(run.spec.source.forge) || (await isReported(engine.stores.history, run, jobRuns)),
   });
   try {
+    await hosts.lookSoon(ends);
     await Promise.all([
       engine.lead(leadership, stop, { origin: led.origin, forgeOf: (run: Stored<Run>) => forges.get(run.spec.source.forge) }),
       inbox.work({ local, configured: led.configured, trigger }, ends, (line) => workspace.output.err(line)),
       upkeep.work(ends),
+      hosts.work(ends),
     ]);
   } finally {
     for (const watch of watches) watch[Symbol.dispose]();
@@ -207,7 +275,7 @@ async function alreadyRuns(environment: Environment): Promise<SeatrialError> {
 
 /** What protected routes ask for; made once for a data folder. */
 async function apiToken(dataDir: string): Promise<string> {
-  const path = join(dataDir, "api-token");
+  const path = apiTokenPath(dataDir);
   const text = (await readFile(path, "utf8").catch(() => "")).trim();
   if (text !== "") return text;
   const token = randomBytes(32).toString("base64url");

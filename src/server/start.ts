@@ -46,7 +46,10 @@ export class CommandWorkspace implements Workspace, AsyncDisposable {
   }
 
   async docker(): Promise<OpenDocker> {
-    this.#docker ??= this.#openDocker();
+    this.#docker ??= this.#openDocker().catch((error: unknown) => {
+      this.#docker = undefined; // A host that did not answer may answer the next time.
+      throw error;
+    });
     return await this.#docker;
   }
 

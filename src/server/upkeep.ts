@@ -1,15 +1,21 @@
-/** What nobody shall have to look after: finished resources leave the API, and what no job holds any more is removed. */
+/**
+ * What nobody shall have to look after: finished resources leave the API, what no job holds any more is removed; more slowly, what is
+ * old leaves the history, the logs and the object store, and what was left half done there is mended.
+ */
 import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import { attemptUid } from "../controllers/job-run/reconcile.ts";
 import { deleteRecorded } from "../controllers/reap/reap.ts";
+import { forgetReports } from "../controllers/report/report.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { parseOwner } from "../docker/ownership.ts";
 import type { Store } from "../kube/store.ts";
-import { jobRunKind } from "../resources/job-run.ts";
+import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind } from "../resources/kinds.ts";
-import { runKind, runLabels } from "../resources/run.ts";
+import type { Stored } from "../resources/object.ts";
+import { hasEnded, type Run, runKind, runLabels } from "../resources/run.ts";
+import { removeOld, type RetentionTimes } from "./retention.ts";
 import type { SettleStores } from "./settle.ts";
 
 export interface UpkeepOptions {
@@ -19,7 +25,13 @@ export interface UpkeepOptions {
   /** Attempts of which something is left on the hosts. */
   attemptsOf(): Promise<string[]>;
   removeAttempt(attempt: string): Promise<void>;
+  /** Whether the forge shows how a run ended; true where it has none. */
+  isReported(run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<boolean>;
+  /** How long what is kept. */
+  retention: RetentionTimes;
 }
+
+type Task = () => Promise<void>;
 
 export class Upkeep {
   readonly #options: UpkeepOptions;
@@ -30,31 +42,69 @@ export class Upkeep {
 
   /** Until the signal is aborted. */
   async work(signal: AbortSignal): Promise<void> {
+    const { stores, retention } = this.#options;
+    const now = () => new Date();
+    await Promise.all([
+      this.#every(limits.upkeepEveryMs, signal, [
+        async () => await this.#removeFinished(signal),
+        async () => await this.#removeOrphans(signal),
+      ]),
+      this.#every(limits.upkeepSlowlyEveryMs, signal, [
+        async () => await removeOld(stores, retention, now, signal),
+        async () => await stores.logs.sealDue(),
+        async () => await stores.objects.removeAbandoned(now()),
+      ]),
+    ]);
+  }
+
+  /** One task after the other; one that fails is told, and does not keep the others from their turn. */
+  async #every(ms: number, signal: AbortSignal, tasks: readonly Task[]): Promise<void> {
     while (!signal.aborted) {
-      for (const task of [async () => await this.#removeFinished(signal), async () => await this.#removeOrphans(signal)]) {
+      for (const task of tasks) {
         try {
           await task();
         } catch (error) {
           if (!signal.aborted) this.#options.workspace.output.err(`upkeep: ${messageOf(error)}`);
         }
       }
-      await pause(limits.upkeepEveryMs, signal).catch(() => {});
+      await pause(ms, signal).catch(() => {});
     }
   }
 
-  /** Runs that ended some time ago, with their JobRuns; what the history has not yet seen of them stays. */
+  /** Runs that ended some time ago, with their JobRuns; what the history or the forge has not yet seen of them stays. */
   async #removeFinished(signal: AbortSignal): Promise<void> {
     const { store, stores } = this.#options;
     const before = Date.now() - limits.finishedRunMs;
-    for (const run of (await store.list(runKind, { signal })).items) {
-      if (run.status?.phase !== "Finished" || Date.parse(run.status.finishedAt ?? "") > before) continue;
-      const jobRuns = (await store.list(jobRunKind, { selector: { [runLabels.run]: run.metadata.name }, signal })).items;
+    const due = (await store.list(runKind, { signal })).items.filter(
+      (run) => hasEnded(run) && Date.parse(run.status?.finishedAt ?? "") <= before,
+    );
+    if (due.length === 0) return;
+    const ofRuns = Map.groupBy((await store.list(jobRunKind, { signal })).items, ({ spec }) => spec.run);
+    for (const run of due) {
+      const jobRuns = ofRuns.get(run.metadata.name) ?? [];
       if (jobRuns.some(({ status }) => status?.phase !== "Finished" || Date.parse(status.heldUntil ?? "") > Date.now())) continue;
-      const known = await stores.history.queries.run(run.metadata.name);
-      if (known?.run.metadata.resourceVersion !== run.metadata.resourceVersion) continue;
+      if (!(await stores.history.projection.hasSeen(run, jobRuns))) continue;
+      const isOverdue = Date.parse(run.status?.finishedAt ?? "") < Date.now() - limits.unreportedRunMs;
+      if (!isOverdue && !(await this.#options.isReported(run, jobRuns))) continue;
       for (const { metadata } of jobRuns)
         await store.delete(jobRunKind, metadata.name, { uid: metadata.uid, resourceVersion: metadata.resourceVersion });
       await store.delete(runKind, run.metadata.name, { uid: run.metadata.uid, resourceVersion: run.metadata.resourceVersion });
+      await forgetReports(stores.history, run, jobRuns);
+    }
+  }
+
+  /** JobRuns whose Run was deleted by somebody end, and leave in their time. */
+  async #removeOrphanJobRuns(jobRuns: readonly Stored<JobRun>[], signal: AbortSignal): Promise<void> {
+    const { store } = this.#options;
+    // After the JobRuns: each was made after its Run.
+    const runs = new Set((await store.list(runKind, { signal })).items.map(({ metadata }) => metadata.name));
+    for (const jobRun of jobRuns) {
+      const { metadata, spec, status } = jobRun;
+      if (runs.has(spec.run)) continue;
+      if (!hasEnded(jobRun)) {
+        if (spec.abort === undefined) await store.patch(jobRunKind, metadata.name, { spec: { abort: "its run was deleted" } });
+      } else if (Date.parse(status?.finishedAt ?? "") <= Date.now() - limits.finishedRunMs)
+        await store.delete(jobRunKind, metadata.name, { uid: metadata.uid, resourceVersion: metadata.resourceVersion });
     }
   }
 
@@ -64,7 +114,9 @@ export class Upkeep {
     // Before the JobRuns: what is made while we look belongs to one that we see.
     const [onHosts, records] = [await this.#options.attemptsOf(), await workspace.records.all()];
     const clusters = (await store.list(clusterKind, { signal })).items;
-    const live = new Set((await store.list(jobRunKind, { signal })).items.map((jobRun) => attemptUid(jobRun)));
+    const jobRuns = (await store.list(jobRunKind, { signal })).items;
+    await this.#removeOrphanJobRuns(jobRuns, signal);
+    const live = new Set(jobRuns.map((jobRun) => attemptUid(jobRun)));
     for (const attempt of onHosts) if (!live.has(attempt)) await this.#options.removeAttempt(attempt);
     const isOrphan = (attempt: string | undefined) => attempt !== undefined && !live.has(attempt);
     for (const { metadata } of clusters) {

@@ -97,6 +97,22 @@ test.each([
     ["Test 1", "Test 2"],
   ],
   ["a name that comes out empty", "name: ${{ vars.NOTHING }}", ["a"]],
+  [
+    "cells of one name get their values",
+    "name: ${{ matrix.v == 3 && 'three' || 'Test' }}\nstrategy: {matrix: {v: [1, 2, 3]}}",
+    ["Test (1)", "Test (2)", "three"],
+  ],
+  [
+    "also those of an include",
+    "strategy: {matrix: {v: [1, 1], include: [{v: 2, w: x}, {v: 2, w: y}]}}",
+    ["a (1) #1", "a (1) #2", "a (2, x)", "a (2, y)"],
+  ],
+  [
+    "and those of which the difference was cut off",
+    `strategy: {matrix: {v: ["${"x".repeat(120)}1", "${"x".repeat(120)}2"]}}`,
+    [1, 2].map((number) => `a (${"x".repeat(94)}... #${number}`),
+  ],
+  ["a name that another job has", "name: build", ["build [a]"]],
   ["an object", "cluster: ${{ matrix.c }}\nstrategy: {matrix: {c: [{provider: bare}]}}", ["a (bare)"]],
 ])("names: %s", (_, job, expected) => {
   expect(cells(job).map(({ name }) => name)).toEqual(expected);

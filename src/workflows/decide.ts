@@ -21,7 +21,7 @@ import {
   type Scope,
   type Status,
 } from "./expressions.ts";
-import { type Cell, cellName, expandMatrix } from "./matrix.ts";
+import { type Cell, cellName, expandMatrix, labelsOf as valuesOf } from "./matrix.ts";
 import { findLabelMistakes } from "./runs-on.ts";
 import type { Node, Scalar } from "./tree.ts";
 import { type Job, jobOf, type Workflow } from "./workflow.ts";
@@ -101,13 +101,13 @@ function cellsOf(job: Job, contexts: JobContexts): PlannedJobRun[] {
   const failFast = booleanOf(job.failFast, [...path, "strategy", "fail-fast"], scope);
   const maxParallel = countOf(job.maxParallel, [...path, "strategy", "max-parallel"], scope);
   const total = cells?.length ?? 1;
-  return (cells ?? [undefined]).map((cell: Cell | undefined, index): PlannedJobRun => {
+  const planned = (cells ?? [undefined]).map((cell: Cell | undefined, index): PlannedJobRun => {
     const strategy = { "fail-fast": failFast ?? true, "job-index": index, "job-total": total, "max-parallel": maxParallel ?? total };
     const inCell: Scope = { contexts: { ...base, strategy, matrix: cell?.values ?? null }, budget };
     const clusters = clustersOf(job, inCell);
     const continueOnError = booleanOf(job.continueOnError, [...path, "continue-on-error"], inCell);
     const timeoutMinutes = minutesOf(job.timeoutMinutes, [...path, "timeout-minutes"], inCell);
-    const planned: PlannedJobRun = {
+    const one: PlannedJobRun = {
       job: job.id,
       name: nameOf(job, cell, inCell),
       ...(cell && { cell: JSON.stringify(cell.values) }),
@@ -124,9 +124,23 @@ function cellsOf(job: Job, contexts: JobContexts): PlannedJobRun[] {
       ...(clusters.length > 0 && { clusters }),
       labels: labelsOf(job, inCell),
     };
-    checkBounds(job, planned);
-    return planned;
+    checkBounds(job, one);
+    return one;
   });
+  return toldApart(job, planned, cells ?? []);
+}
+
+/** Checks are known by the names of cells: those that share one get their values with it, and their number where that is not enough. */
+function toldApart(job: Job, planned: readonly PlannedJobRun[], cells: readonly Cell[]): PlannedJobRun[] {
+  const renamed = (all: readonly PlannedJobRun[], nameOf: (name: string, index: number) => string) => {
+    const count = new Map<string, number>();
+    for (const { name } of all) count.set(name, (count.get(name) ?? 0) + 1);
+    return all.map((one, index) => (count.get(one.name) === 1 ? one : { ...one, name: nameOf(one.name, index) }));
+  };
+  // A name without expressions has them already.
+  const hasOwn = holdsExpression(job.name?.text ?? "");
+  const withValues = hasOwn ? renamed(planned, (name, index) => cellName(name, valuesOf(cells[index]!.values))) : planned;
+  return renamed(withValues, (name, index) => `${name} #${index + 1}`);
 }
 
 /** A name with an expression says itself which cell it is of. */

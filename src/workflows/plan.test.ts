@@ -22,25 +22,41 @@ class Simulated {
   /** Does what the plan says: what is skipped or invalid ends at once, what is aborted ends if `isQuick`. */
   step({ isAborted = false } = {}): RunPlan {
     const plan = planRun({ ...this.input, isAborted, jobRuns: this.jobRuns.toReversed() });
-    for (const { name, spec } of plan.create) {
-      const { labels, ...rest } = spec;
-      const verdict: Verdict | undefined = spec.skip ? "skipped" : spec.invalid ? "error" : undefined;
-      const view: JobRunView = {
-        metadata: { name },
-        spec: { ...rest, run: "r", repository: "o/p", lane: "trusted", runsOn: { labels, executor: "host" } },
-      };
-      if (verdict) view.status = { phase: "Finished", verdict, ...(verdict === "error" && { cause: "invalid-workflow" as const }) };
-      this.jobRuns.push(view);
-    }
+    for (const { name, spec } of plan.create) this.jobRuns.push(this.#viewOf(name, spec));
+    for (const { name, spec } of plan.again) this.#again(name, spec);
     for (const { name, reason } of plan.abort) this.find(name).spec.abort = reason;
     return plan;
+  }
+
+  rerun(rerun: RunInput["rerun"]): this {
+    this.input.attempt = (this.input.attempt ?? 1) + 1;
+    this.input.rerun = rerun;
+    return this;
+  }
+
+  #viewOf(name: string, { labels, ...rest }: RunPlan["create"][number]["spec"]): JobRunView {
+    const { attempt } = this.input;
+    const verdict: Verdict | undefined = rest.skip ? "skipped" : rest.invalid ? "error" : undefined;
+    const view: JobRunView = {
+      metadata: { name },
+      spec: { ...rest, run: "r", repository: "o/p", lane: "trusted", runsOn: { labels, executor: "host" }, ...(attempt && { attempt }) },
+    };
+    if (!verdict) return view;
+    const status = { phase: "Finished", verdict, ...(attempt && { attempt }), ...(verdict === "error" && { cause: "invalid-workflow" }) };
+    return { ...view, status: status as JobRunStatus };
+  }
+
+  /** What it was stays its status until it begins. */
+  #again(name: string, spec: RunPlan["again"][number]["spec"]): void {
+    const [made, before] = [this.#viewOf(name, spec), this.find(name)];
+    Object.assign(before, { spec: made.spec }, made.status && { status: made.status });
   }
 
   /** By the name for people. */
   end(name: string, verdict: Verdict, status: Partial<JobRunStatus> = {}): this {
     const view = this.jobRuns.find(({ spec }) => spec.name === name);
     if (!view) throw new Error(`there is no ${name}: ${this.jobRuns.map(({ spec }) => spec.name).join(", ")}`);
-    view.status = { phase: "Finished", verdict, ...status };
+    view.status = { phase: "Finished", verdict, ...(view.spec.attempt && { attempt: view.spec.attempt }), ...status };
     return this;
   }
 
@@ -70,7 +86,12 @@ test("jobs are made when all that they need has ended", () => {
   expect(created(run.end("b", "passed").step())).toEqual([]);
   expect(created(run.end("c", "passed").step())).toEqual(["d"]);
   run.end("d", "passed");
-  expect(run.step()).toEqual({ create: [], abort: [], status: { phase: "Finished", verdict: "passed", counts: { passed: 4 }, total: 4 } });
+  expect(run.step()).toEqual({
+    create: [],
+    again: [],
+    abort: [],
+    status: { phase: "Finished", verdict: "passed", counts: { passed: 4 }, total: 4 },
+  });
 });
 
 describe("a job after others: which are made, by how `a` ended (b needs a, c needs b)", () => {
@@ -199,6 +220,8 @@ describe("an aborted run", () => {
       `a: ${job()}\nalways: ${job("if: always()")}\nnever: ${job('if: "!cancelled()"')}\nb: ${job("needs: a")}\nclean: ${job("needs: a, if: cancelled()")}`,
     );
     run.step();
+    const why = planRun({ ...run.input, jobRuns: run.jobRuns, isAborted: true, abortReason: "there is a newer commit" });
+    expect(aborted(why)).toEqual(["r-a-0: there is a newer commit", "r-never-0: there is a newer commit"]);
     expect(aborted(run.step({ isAborted: true }))).toEqual(["r-a-0: the run was aborted", "r-never-0: the run was aborted"]);
     expect(aborted(run.step({ isAborted: true }))).toEqual([]);
     run.end("a", "aborted").end("never", "aborted");
@@ -270,6 +293,7 @@ describe("a selection", () => {
   test("no such job", () => {
     expect(new Simulated(jobs, { selected: ["tset"] }).step()).toEqual({
       create: [],
+      again: [],
       abort: [],
       status: {
         phase: "Finished",
@@ -349,6 +373,108 @@ test("the message of a run says why, when one job is to blame, and names five of
   many.step();
   for (let v = 1; v <= 7; v++) many.end(`a (${v})`, "failed");
   expect(many.step().status.message).toBe("failed: a (1), a (2), a (3), a (4), a (5) and 2 more");
+});
+
+describe("a rerun: what is run again, after which it is one attempt with one verdict", () => {
+  // b needs a, c needs b; d stands alone; m has two cells.
+  const jobs = `a: ${job()}\nb: ${job("needs: a")}\nc: ${job("needs: b")}\nd: ${job()}\nm: ${job("strategy: {fail-fast: false, matrix: {v: [1, 2]}}")}`;
+  const ended = (a: Verdict): Simulated => {
+    const run = new Simulated(jobs);
+    run.step();
+    run.end("a", a).end("d", "passed").end("m (1)", "failed").end("m (2)", "passed").step();
+    if (a === "passed") run.end("b", "passed").step();
+    if (a === "passed") run.end("c", "passed");
+    run.step();
+    expect(run.step().status.phase).toBe("Finished");
+    return run;
+  };
+  const again = (plan: RunPlan) => plan.again.map(({ spec }) => (spec.skip === undefined ? spec.name : `skip ${spec.name}`));
+
+  test("those that failed, and what was skipped because of them, when its turn comes", () => {
+    const run = ended("failed").rerun({ failed: true });
+    const first = run.step();
+    expect(again(first)).toEqual(["a", "m (1)"]);
+    expect(first.status).toEqual({ phase: "Running", counts: { passed: 2, waiting: 4 }, total: 6 });
+    expect(again(run.step())).toEqual([]);
+    run.end("m (1)", "passed").end("a", "passed");
+    expect(again(run.step())).toEqual(["b"]);
+    expect(run.step().status).toMatchObject({ phase: "Running", counts: { passed: 4, waiting: 2 } });
+    expect(again(run.end("b", "passed").step())).toEqual(["c"]);
+    expect(run.end("c", "passed").step().status).toEqual({ phase: "Finished", verdict: "passed", counts: { passed: 6 }, total: 6 });
+    expect(again(run.step())).toEqual([]);
+  });
+
+  test("one that fails again: what needs it is skipped again", () => {
+    const run = ended("failed").rerun({ failed: true });
+    run.step();
+    run.end("a", "failed").end("m (1)", "passed");
+    expect(again(run.step())).toEqual(["skip b"]);
+    expect(again(run.step())).toEqual(["skip c"]);
+    expect(run.step().status).toMatchObject({ phase: "Finished", verdict: "failed", counts: { failed: 1, skipped: 2, passed: 3 } });
+  });
+
+  test("a job by its name, with all that need it, although they passed", () => {
+    const run = ended("passed").rerun({ jobs: ["r-b-0"] });
+    expect(again(run.step())).toEqual(["b"]);
+    expect(run.step().status.counts).toEqual({ passed: 3, failed: 1, waiting: 2 });
+    expect(again(run.end("b", "passed").step())).toEqual(["c"]);
+    expect(run.end("c", "passed").step().status).toMatchObject({ phase: "Finished", verdict: "failed" });
+  });
+
+  test("everything, in the order of needs", () => {
+    const run = ended("passed").rerun(undefined);
+    expect(again(run.step())).toEqual(["a", "d", "m (1)", "m (2)"]);
+    run.end("a", "passed").end("d", "passed").end("m (1)", "passed").end("m (2)", "passed");
+    expect(again(run.step())).toEqual(["b"]);
+    expect(again(run.end("b", "passed").step())).toEqual(["c"]);
+    expect(run.end("c", "passed").step().status).toMatchObject({ phase: "Finished", verdict: "passed" });
+  });
+
+  test("aborted: what had its turn ends so, what had not is skipped", () => {
+    const run = ended("failed").rerun({ failed: true });
+    run.step();
+    expect(aborted(run.step({ isAborted: true }))).toEqual(["r-a-0: the run was aborted", "r-m-0: the run was aborted"]);
+    run.end("a", "aborted").end("m (1)", "aborted");
+    expect(again(run.step({ isAborted: true }))).toEqual(["skip b"]);
+    expect(again(run.step({ isAborted: true }))).toEqual(["skip c"]);
+    expect(run.step({ isAborted: true }).status).toMatchObject({ phase: "Finished", verdict: "aborted" });
+  });
+
+  test("a third attempt runs again what it names, and leaves what the second did", () => {
+    const run = ended("passed").rerun({ jobs: ["r-c-0"] });
+    run.step();
+    run.end("c", "passed").step();
+    expect(again(run.rerun({ failed: true }).step())).toEqual(["m (1)"]);
+    expect(run.end("m (1)", "passed").step().status).toMatchObject({ phase: "Finished", verdict: "passed" });
+  });
+
+  test("a matrix from outputs that has become smaller, and larger", () => {
+    const run = new Simulated(
+      `a: {outputs: {v: x}, steps: [{run: x}]}\nm: ${job("needs: a, strategy: {matrix: {v: '${{ fromJSON(needs.a.outputs.v) }}'}}")}`,
+    );
+    run.step();
+    run.end("a", "passed", { outputs: { v: "[1, 2]" } }).step();
+    run.end("m (1)", "passed").end("m (2)", "passed").rerun(undefined).step();
+    run.end("a", "passed", { outputs: { v: "[3]" } });
+    expect(again(run.step())).toEqual(["m (3)", "skip m"]);
+    run.end("m (3)", "passed");
+    expect(run.step().status).toMatchObject({ phase: "Finished", verdict: "passed", counts: { passed: 2, skipped: 1 } });
+    run.rerun(undefined).step();
+    run.end("a", "passed", { outputs: { v: "[4, 5, 6]" } });
+    const plan = run.step();
+    expect([again(plan).toSorted(), created(plan)]).toEqual([["m (4)", "m (5)"], ["m (6)"]]);
+  });
+});
+
+test.each<[string, Record<string, string[]>, string[]]>([
+  ["one value", { v: ["1"] }, ["a (1, x)", "a (1, y)", "plain"]],
+  ["two values of a key", { v: ["1", "2"], w: ["y"] }, ["a (1, y)", "a (2, y)", "plain"]],
+  ["a key that no job has", { other: ["1"] }, ["a (1, x)", "a (1, y)", "a (2, x)", "a (2, y)", "plain"]],
+  ["no such cell", { v: ["7"] }, ["skip a", "plain"]],
+])("cells by the values of their matrix: %s", (_, matrix, expected) => {
+  const run = new Simulated(`a: ${job("strategy: {matrix: {v: [1, 2], w: [x, y]}}")}\nplain: ${job()}`, { matrix });
+  expect(created(run.step())).toEqual(expected);
+  expect(created(run.step())).toEqual([]);
 });
 
 test("names of JobRuns are DNS names, different for different jobs and cells", () => {

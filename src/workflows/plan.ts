@@ -4,11 +4,14 @@
  *
  * A job is decided when all that it needs has ended. It then gets its JobRuns: one for each cell, or one that says why it
  * does not run. What is decided is not decided again, except that an abort asks the `if` of what still runs.
+ *
+ * A rerun is another attempt of the Run. JobRuns carry the attempt that they were decided in: those that the rerun names, and
+ * those that need one of a later attempt than their own, are decided again once all that they need has ended.
  */
 import { createHash } from "node:crypto";
 import { SeatrialError } from "../base/errors.ts";
 import type { JobRun } from "../resources/job-run.ts";
-import type { RunStatus } from "../resources/run.ts";
+import { hasEnded, type RunSpec, type RunStatus } from "../resources/run.ts";
 import { didYouMean } from "../resources/suggest.ts";
 import { type Verdict, worstVerdict } from "../resources/verdict.ts";
 import { decideJob, idleJobRun, isWanted, type JobContexts, type JobDecision, type JobResult, type PlannedJobRun } from "./decide.ts";
@@ -28,11 +31,19 @@ export interface RunInput {
   jobRuns: readonly JobRunView[];
   /** `spec.jobs` of the Run. */
   selected?: readonly string[] | undefined;
+  /** `spec.matrix`, `spec.attempt`, `spec.rerun` of the Run. */
+  matrix?: RunSpec["matrix"];
+  attempt?: number | undefined;
+  rerun?: RunSpec["rerun"];
   isAborted: boolean;
+  /** Why it was, for people. Default: that it was. */
+  abortReason?: string | undefined;
 }
 
 export interface RunPlan {
   create: { name: string; spec: PlannedJobRun }[];
+  /** JobRuns that are there and get this attempt of the Run, with what was decided anew. */
+  again: { name: string; spec: PlannedJobRun }[];
   /** JobRuns whose `spec.abort` is to be set; none that has it already. */
   abort: { name: string; reason: string }[];
   status: Pick<RunStatus, "phase" | "verdict" | "cause" | "message" | "counts" | "total">;
@@ -46,15 +57,17 @@ export function planRun(input: RunInput): RunPlan {
     selection = selectJobs(input.workflow, input.selected);
   } catch (error) {
     if (!(error instanceof SeatrialError)) throw error;
-    return {
-      create: [],
-      abort: [],
-      status: { phase: "Finished", verdict: "error", cause: "invalid-workflow", message: error.message, counts: {}, total: 0 },
-    };
+    return invalidRun(error.message);
   }
   const planner = new Planner(input, selection);
   const states = input.workflow.jobs.filter(({ id }) => selection.has(id)).map((job) => planner.stateOf(job));
-  return { create: planner.create, abort: planner.abort, status: statusOf(states, input) };
+  return { create: planner.create, again: planner.again, abort: planner.abort, status: statusOf(states, input) };
+}
+
+/** Of a run that cannot have jobs. */
+export function invalidRun(message: string): RunPlan {
+  const status = { phase: "Finished", verdict: "error", cause: "invalid-workflow", message, counts: {}, total: 0 } as const;
+  return { create: [], again: [], abort: [], status };
 }
 
 /** Deterministic name of a JobRun, with the place of its cell in the matrix; a DNS subdomain when the run's name is one. */
@@ -107,15 +120,24 @@ function namesOf({ id, name }: Job): string[] {
   return name && !holdsExpression(name.text) ? [id, name.text] : [id];
 }
 
-/** The cells that were asked for: by their names, or by the job's id with the cell. */
-function selectCells(decision: JobDecision, job: Job, wanted: "all" | readonly string[]): JobDecision {
-  if (decision.kind !== "run" || wanted === "all") return decision;
+/** The cells that were asked for: by values of their matrix, by their names, or by the job's id with the cell. */
+function selectCells(all: JobDecision, job: Job, wanted: "all" | readonly string[], matrix: RunSpec["matrix"]): JobDecision {
+  if (all.kind !== "run") return all;
+  const decision = { ...all, cells: all.cells.filter(({ cell }) => isSelectedCell(cell, matrix ?? {})) };
+  if (decision.cells.length === 0) return { kind: "skip", reason: "its matrix has no cell with the values that were asked for" };
+  if (wanted === "all") return decision;
   const cells = decision.cells.filter(({ name, cell }) => {
     return wanted.includes(name) || wanted.includes(cellName(job.id, labelsOf(JSON.parse(cell ?? "{}") as Json)));
   });
   if (cells.length > 0) return { kind: "run", cells };
   const known = decision.cells.map(({ name }) => name).join(", ");
   return { kind: "invalid", message: `${job.id} has no cell ${wanted.join(", ")}; it has ${known}` };
+}
+
+/** Whether each value is one of those that were asked for, where its key was. */
+function isSelectedCell(cell: string | undefined, matrix: NonNullable<RunSpec["matrix"]>): boolean {
+  const values = JSON.parse(cell ?? "{}") as Record<string, Json>;
+  return Object.entries(matrix).every(([key, wanted]) => !Object.hasOwn(values, key) || wanted.includes(labelsOf(values[key]!).join(", ")));
 }
 
 // ---- One job
@@ -125,6 +147,10 @@ interface JobState {
   views: JobRunView[];
   /** JobRuns that are not there yet. */
   missing: number;
+  /** Those of `views` that are to be decided again. */
+  stale: ReadonlySet<JobRunView>;
+  /** The attempt of the Run that it was last decided in, or is to be. */
+  attempt: number;
   /** Absent until it has ended. */
   ended?: { result: JobResult; outputs: Record<string, string> };
 }
@@ -132,6 +158,7 @@ interface JobState {
 /** Decides each job once, after those that it needs. */
 class Planner {
   readonly create: RunPlan["create"] = [];
+  readonly again: RunPlan["again"] = [];
   readonly abort: RunPlan["abort"] = [];
   readonly #input: RunInput;
   readonly #selection: Selection;
@@ -162,39 +189,64 @@ class Planner {
   #look(job: Job): JobState {
     const views = (this.#views.get(job.id) ?? []).toSorted((a, b) => indexOf(a) - indexOf(b));
     // All of them are looked at, also when the first has not ended.
-    const isReady = job.needs.map((id) => this.stateOf(this.#jobs.get(id)!)).every(({ ended }) => ended);
-    if (!isReady && views.length === 0) return { views, missing: 1 };
+    const needs = job.needs.map((id) => this.stateOf(this.#jobs.get(id)!));
+    const isReady = needs.every(({ ended }) => ended);
+    const stale = this.#stale(views, needs);
+    const attempt = views.length === 0 || stale.size > 0 ? (this.#input.attempt ?? 1) : Math.max(...views.map(attemptOf));
+    if (!isReady && views.length === 0) return { views, missing: 1, stale, attempt };
 
-    const missing = !isReady || isComplete(views) ? [] : this.#missing(job, views);
-    this.create.push(...missing);
-    this.#abortCells(job, views);
-    if (missing.length > 0 || views.some(({ status }) => !status?.verdict)) return { views, missing: missing.length };
-    return { views, missing: 0, ended: { result: resultOf(views), outputs: outputsOf(views) } };
+    const decided = !isReady || (isComplete(views) && stale.size === 0) ? { create: [], again: [] } : this.#decide(job, views, stale);
+    this.create.push(...decided.create);
+    this.again.push(...decided.again);
+    this.#abortCells(
+      job,
+      views.filter((view) => !stale.has(view)),
+    );
+    const missing = decided.create.length;
+    if (missing > 0 || stale.size > 0 || views.some((view) => !verdictOf(view))) return { views, missing, stale, attempt };
+    return { views, missing, stale, attempt, ended: { result: resultOf(views), outputs: outputsOf(views) } };
+  }
+
+  /** Those that the rerun names, and those that need one of a later attempt. */
+  #stale(views: readonly JobRunView[], needs: readonly JobState[]): Set<JobRunView> {
+    const { attempt = 1, rerun } = this.#input;
+    const newest = Math.max(1, ...needs.map((need) => need.attempt));
+    const isNamed = (view: JobRunView) => {
+      if (!rerun) return true;
+      return rerun.jobs?.includes(view.metadata.name) === true || (rerun.failed === true && resultOf([view]) !== "success");
+    };
+    return new Set(views.filter((view) => attemptOf(view) < newest || (attemptOf(view) < attempt && isNamed(view))));
   }
 
   /** After a crash some cells may be there already: the decision is the same, and only the others are made. */
-  #missing(job: Job, views: readonly JobRunView[]): RunPlan["create"] {
-    const { workflow, run, isAborted } = this.#input;
+  #decide(job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
+    const { workflow, run, isAborted, matrix } = this.#input;
     const decided = decideJob(workflow, job.id, this.#contextsOf(job), this.#statusOf(job));
-    if (views.length > 0 && decided.kind !== "run" && isAborted) return [];
-    const decision = selectCells(decided, job, this.#selection.get(job.id)!);
-    const specs =
-      decision.kind === "run"
-        ? decision.cells
-        : [idleJobRun(job, decision.kind === "skip" ? { skip: decision.reason } : { invalid: decision.message })];
+    const decision = selectCells(decided, job, this.#selection.get(job.id)!, matrix);
+    const idle = (otherwise: string) =>
+      idleJobRun(
+        job,
+        decision.kind === "invalid" ? { invalid: decision.message } : { skip: decision.kind === "skip" ? decision.reason : otherwise },
+      );
+    const specs = decision.kind === "run" ? decision.cells : [idle("")];
+    const planned = new Map(specs.map((spec, i) => [jobRunName(run, job.id, indexIn(spec) ?? i), spec]));
     const present = new Set(views.map(({ metadata }) => metadata.name));
-    return specs.map((spec, i) => ({ name: jobRunName(run, job.id, indexIn(spec) ?? i), spec })).filter(({ name }) => !present.has(name));
+    const isCut = views.length > 0 && decided.kind !== "run" && isAborted;
+    return {
+      create: isCut ? [] : [...planned].flatMap(([name, spec]) => (present.has(name) ? [] : [{ name, spec }])),
+      again: [...stale].map(({ metadata: { name } }) => ({ name, spec: planned.get(name) ?? idle("its matrix has this cell no more") })),
+    };
   }
 
   #abortCells(job: Job, views: readonly JobRunView[]): void {
-    const open = views.filter(({ spec, status }) => !status?.verdict && spec.abort === undefined);
+    const open = views.filter((view) => !verdictOf(view) && view.spec.abort === undefined);
     const failed = views.find((view) => view.spec.failFast === true && resultOf([view]) === "failure");
     if (open.length === 0) return;
     if (failed)
       for (const { metadata } of open)
         this.abort.push({ name: metadata.name, reason: `${failed.spec.name} failed, and the matrix is fail-fast` });
     else if (this.#input.isAborted && !this.#goesOn(job))
-      for (const { metadata } of open) this.abort.push({ name: metadata.name, reason: "the run was aborted" });
+      for (const { metadata } of open) this.abort.push({ name: metadata.name, reason: this.#input.abortReason ?? "the run was aborted" });
   }
 
   /** Whether an abort spares it: its `if` holds even so, as with `always()`. */
@@ -254,11 +306,20 @@ function indexOf({ spec }: JobRunView): number {
   return indexIn(spec) ?? 0;
 }
 
+function attemptOf({ spec }: JobRunView): number {
+  return spec.attempt ?? 1;
+}
+
+/** Absent until its attempt has ended. */
+function verdictOf(view: JobRunView): Verdict | undefined {
+  return hasEnded(view) ? view.status?.verdict : undefined;
+}
+
 /** The verdict as the run counts it: a failure that was allowed for is none. */
-function countedVerdict({ spec, status }: JobRunView): Verdict | undefined {
-  const verdict = status?.verdict;
+function countedVerdict(view: JobRunView): Verdict | undefined {
+  const verdict = verdictOf(view);
   const isFailure = verdict === "failed" || verdict === "error" || verdict === "timed-out";
-  return isFailure && spec.continueOnError ? "passed" : verdict;
+  return isFailure && view.spec.continueOnError ? "passed" : verdict;
 }
 
 /** The worst of its cells. */
@@ -284,9 +345,11 @@ function statusOf(states: readonly JobState[], { isAborted, jobRuns }: RunInput)
   const views = states.flatMap((state) => state.views);
   const counts: Counts = {};
   const count = (where: keyof Counts, by = 1) => (counts[where] = (counts[where] ?? 0) + by);
-  for (const { status } of views) {
-    const isWaiting = status?.phase === undefined || status.phase === "Waiting";
-    count(status?.verdict ?? (isWaiting ? "waiting" : "running"));
+  for (const { views: own, stale } of states) {
+    for (const view of own) {
+      const isRunning = view.status?.phase === "Booting" || view.status?.phase === "Running";
+      count((stale.has(view) ? undefined : verdictOf(view)) ?? (isRunning ? "running" : "waiting"));
+    }
   }
   const missing = states.reduce((sum, state) => sum + state.missing, 0);
   if (missing > 0) count("waiting", missing);
@@ -294,7 +357,7 @@ function statusOf(states: readonly JobState[], { isAborted, jobRuns }: RunInput)
   if (states.some(({ ended }) => !ended)) return { phase: jobRuns.length === 0 ? "Pending" : "Running", counts, total };
 
   // An abort that came before all had ended shows, even when nothing ran that it could end.
-  const cut = isAborted && views.some(({ status }) => status?.verdict === "skipped" || status?.verdict === "aborted");
+  const cut = isAborted && views.some((view) => ["skipped", "aborted"].includes(verdictOf(view) ?? ""));
   const verdict =
     worstVerdict([...views.flatMap((view) => countedVerdict(view) ?? []), ...(cut ? (["aborted"] as const) : [])]) ?? "skipped";
   const culprits = views.filter((view) => countedVerdict(view) === verdict);

@@ -46,6 +46,13 @@ function inOrder(problems: readonly Problem[]): Problem[] {
   return each;
 }
 
+/** Checks are known by the names of jobs: one that is called like another gets its id with it. */
+function ownName(job: Draft, all: readonly Draft[]): Pick<Job, "name"> {
+  const { name, id } = job;
+  const isShared = name && all.some((other) => other !== job && (other.name?.text ?? other.id) === name.text);
+  return isShared ? { name: { ...name, text: `${name.text} [${id}]` } } : {};
+}
+
 /** A job before its `needs` are looked up. */
 interface Draft extends Omit<Job, "needs" | "env"> {
   needs: { name: string; place: Place; path: Path }[];
@@ -76,7 +83,7 @@ class WorkflowReader extends ValueReader {
         const message = `holds ${characters + shared} characters, and can hold at most ${limits.workflowJobCharacters}: put scripts into files`;
         this.report(job.place, ["jobs", job.id], message);
       }
-      return { ...job, env: { ...env, ...job.env }, needs: this.#needs(draft, drafts) };
+      return { ...job, ...ownName(draft, drafts), env: { ...env, ...job.env }, needs: this.#needs(draft, drafts) };
     });
     this.#refuseCycles(drafts, jobs);
     return { path: file, name, on, jobs };

@@ -1,5 +1,5 @@
 /** `seatrial run`: the workflows of a repository on this machine, on what is in the working tree, each job with its clusters. */
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
@@ -93,8 +93,13 @@ describe("what a run does", () => {
   e2e:
     cluster: {provider: bare}
     steps:
-      - run: $KUBECTL get namespace default -o name
-        env: {KUBECTL: ${kubectl}}
+      - env: {KUBECTL: ${kubectl}}
+        run: |
+          $KUBECTL get namespace default -o name
+          $KUBECTL create -f - <<'END'
+          {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "seen", "namespace": "default"}, "type": "Warning",
+           "reason": "Sinking", "message": "water comes in", "involvedObject": {"kind": "Pod", "namespace": "default", "name": "boat"}}
+          END
       - run: |
           echo '${report}' > "$ARTIFACTS/junit.xml"
           echo '--- FAIL: TestWidget (0.01s)'
@@ -111,6 +116,12 @@ describe("what a run does", () => {
     expect(ran.stderr).toMatch(/✗ ci \/ e2e: failed .*exit code 7/);
     expect(ran.stderr).toMatch(/✗ TestWidget: want 3 widgets, got 2 \(line \d+\)/);
     expect(ran.stderr).toContain("– ci / after: skipped (it needs e2e, and e2e failed)");
+    const [, job] = /seatrial logs (\S+)/.exec(ran.stderr)!;
+    const kept = await seatrial(home, ["artifacts", "get", job!, "clusters/cluster/events.txt", "--to", "kept"]);
+    expect(kept, kept.stderr).toMatchObject({ code: 0 });
+    expect(await readFile(join(home.cwd, "kept", "clusters", "cluster", "events.txt"), "utf8")).toContain(
+      "Sinking Pod/default/boat: water comes in",
+    );
     expect(await home.leaks()).toEqual([]);
   });
 

@@ -187,7 +187,7 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
   });
 
   test("the commit over git's HTTP, with the attempt's token", async (context) => {
-    const { start, home, server } = await openPlace(context, name);
+    const { start, home } = await openPlace(context, name);
     const repository = await makeRepository(home);
     const attempt = await start(
       {
@@ -202,7 +202,7 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
         made.assignment.checkout = {
           sha: repository.sha,
           ref: "refs/heads/main",
-          from: `${server.url}/runner/v1/attempts/${made.uid}/git`,
+          from: `server:/runner/v1/attempts/${made.uid}/git`,
         };
       },
     );

@@ -1,112 +1,15 @@
 /** `seatrial up`: from a push to the line that failed, and back after a kill. */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test, type TestContext } from "vitest";
+import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
-import { parseIdentity } from "../../src/process/identity.ts";
-import { run } from "../../src/process/run.ts";
-import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
-import type { ServerFile } from "../../src/server/server-file.ts";
-import { freePort } from "../../src/docker/ports.ts";
-import { type Home, kubectlPath, openHome, seatrial } from "../support/e2e.ts";
-import { commit, git } from "../support/repository.ts";
+import type { JobView, RunView } from "../../src/server/api/schemas.ts";
+import { kubectlPath, seatrial } from "../support/e2e.ts";
+import { git } from "../support/repository.ts";
+import { TestServer } from "../support/server.ts";
 
 const kubectl = await kubectlPath();
-
-class TestServer {
-  readonly home: Home;
-  readonly #port: number;
-  /** The bare repository that it watches, and a clone to push from. */
-  readonly bare: string;
-  readonly clone: string;
-
-  static async open(context: TestContext, files: Record<string, string>): Promise<TestServer> {
-    const home = await openHome(context);
-    const server = new TestServer(home, await freePort());
-    await commit(server.clone, files, "first");
-    await mkdir(server.bare);
-    await git(server.bare, "init", "--quiet", "--bare", "--initial-branch=main");
-    await git(server.clone, "remote", "add", "origin", server.bare);
-    await git(server.clone, "push", "--quiet", "origin", "HEAD:main");
-    await server.up();
-    context.onTestFinished(async () => void (await seatrial(home, ["down"])), 60_000);
-    return server;
-  }
-
-  private constructor(home: Home, port: number) {
-    this.home = home;
-    this.#port = port;
-    this.bare = join(home.cwd, "project.git");
-    this.clone = join(home.cwd, "clone");
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
-  async up(): Promise<string> {
-    const ran = await seatrial(this.home, ["up", "--detach", "--listen", `127.0.0.1:${this.#port}`, "--repository", this.bare]);
-    const log = await readFile(join(this.home.data, "server.log"), "utf8").catch(() => "");
-    expect(ran, ran.stderr + log).toMatchObject({ code: 0 });
-    return ran.stdout.trim();
-  }
-
-  /** Kills the server itself; its control plane and its runners go on. */
-  async kill(): Promise<void> {
-    const file = JSON.parse(await readFile(join(this.home.data, "server.json"), "utf8")) as ServerFile;
-    process.kill(parseIdentity(file.owner)!.pid, "SIGKILL");
-  }
-
-  async push(files: Record<string, string>): Promise<string> {
-    const sha = await commit(this.clone, files);
-    await git(this.clone, "push", "--quiet", "origin", "HEAD:main");
-    return sha;
-  }
-
-  async get<T>(path: string): Promise<T> {
-    const answer = await fetch(this.url + path);
-    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
-    return (await answer.json()) as T;
-  }
-
-  async page(path: string): Promise<string> {
-    return await (await fetch(this.url + path)).text();
-  }
-
-  async runOf(sha: string): Promise<RunBody> {
-    return await waitFor(
-      `a run of ${sha}`,
-      async () => (await this.get<{ items: RunBody[] }>("/api/v1/runs")).items.find((each) => each.sha === sha),
-      { timeoutMs: 30_000, pollMs: 50 },
-    );
-  }
-
-  async ended(run: string): Promise<RunView> {
-    return await waitFor(
-      `run ${run} to end`,
-      async () => {
-        const view = await this.get<RunView>(`/api/v1/runs/${run}`);
-        return view.run.phase === "Finished" ? view : undefined;
-      },
-      { timeoutMs: 90_000, pollMs: 100 },
-    );
-  }
-
-  /** Waits until nothing of the jobs that ended is left: a verdict comes before that. */
-  async clean(): Promise<void> {
-    const attempts = join(this.home.data, "attempts");
-    await waitFor("attempts to be removed", async () => ((await readdir(attempts).catch(() => [])).length === 0 ? true : undefined), {
-      timeoutMs: 30_000,
-      pollMs: 50,
-    });
-  }
-
-  async kubectl(...args: string[]): Promise<string> {
-    const config = join(this.home.data, "control-plane", "admin.kubeconfig");
-    return (await run(kubectl, ["--kubeconfig", config, ...args], { env: this.home.variables, timeoutMs: 60_000 })).stdout;
-  }
-}
 
 const passing = "name: ci\non: push\njobs: {unit: {steps: [{run: 'true'}]}}\n";
 const failing = `name: ci
@@ -141,7 +44,7 @@ describe("from a push to the line that failed", () => {
     expect(job).toMatchObject({ jobName: "e2e", verdict: "failed" });
 
     // The check: red, and its link opens the line.
-    const check = await waitFor("the check", async () => await shownCheck(server, view.run.name, "ci / e2e"), {
+    const check = await waitFor("the check", async () => await shownCheck(server, view.run.name, "ci / e2e (push)"), {
       timeoutMs: 10_000,
       pollMs: 50,
     });

@@ -14,6 +14,7 @@ import { pasteable } from "../../src/process/run.ts";
 import { waitFor } from "../../src/base/wait.ts";
 import { DockerClient } from "../../src/docker/client.ts";
 import { formatEndpoint, resolveDockerEndpoint } from "../../src/docker/endpoint.ts";
+import type { DockerHost } from "../../src/hosts/docker-host.ts";
 import { openDockerHost } from "../../src/hosts/open.ts";
 import { Programs } from "../../src/programs/programs.ts";
 import { runningLab, scriptEnvironment, whyNotDocker } from "../../scripts/docker-choice.ts";
@@ -88,6 +89,8 @@ export async function openHome(context?: Pick<TestContext, "onTestFinished">, mo
     SEATRIAL_HOME: data,
     XDG_RUNTIME_DIR: runtime,
     KUBECONFIG: join(directory, "user-kubeconfig"),
+    // What tests do to processes they can do here alone; those of containers say so.
+    SEATRIAL_EXECUTOR: "host",
     ...more,
   };
   const instance = async () => (await readFile(join(data, "instance"), "utf8").catch(() => "")).trim() || undefined;
@@ -217,6 +220,7 @@ export function startSeatrial(home: Home, args: readonly string[], options: RunO
 export interface TestDocker {
   variables: { DOCKER_HOST: string };
   client: DockerClient;
+  host: DockerHost;
 }
 
 let found: Promise<TestDocker | { reason: string }> | undefined;
@@ -251,7 +255,7 @@ async function lookForDocker(): Promise<TestDocker | { reason: string }> {
   const endpoint = await resolveDockerEndpoint(environment);
   const host = await openDockerHost(endpoint, { environment, signal: new AbortController().signal, onProgress: () => {} });
   const address = formatEndpoint(endpoint);
-  return { variables: { DOCKER_HOST: address }, client: new DockerClient(host.connection, address) };
+  return { variables: { DOCKER_HOST: address }, client: new DockerClient(host.connection, address), host };
 }
 
 let kubectl: Promise<string> | undefined;

@@ -191,6 +191,17 @@ export class TestForge implements AsyncDisposable {
     return await this.api<{ number: number }>("POST", `/repos/${repository.name}/pulls`, body, { as: by });
   }
 
+  /** As people see a comment: HTML. */
+  async renderMarkdown(text: string): Promise<string> {
+    const answer = await fetch(`${this.url}/api/v1/markdown`, {
+      method: "POST",
+      headers: { authorization: `token ${this.token}`, "content-type": "application/json" },
+      body: JSON.stringify({ Text: text, Mode: "comment", Context: "" }),
+    });
+    if (!answer.ok) throw new Error(`markdown: ${answer.status} ${await answer.text()}`);
+    return await answer.text();
+  }
+
   /** Has the repository's webhooks sent to a listener of this test. */
   async listen(repository: TestForgeRepository, secret: string): Promise<HookListener> {
     const listener = await HookListener.start();
@@ -276,13 +287,16 @@ export class HookListener {
   }
 }
 
-const notBuilt = "the lab's Gitea is not built: node lab/main.ts forge-build builds it in about three minutes";
+/** Set by test/run.ts: why there is no Gitea. */
+export const noForgeVariable = "SEATRIAL_TEST_NO_FORGE";
+
+const notBuilt = "the lab's Gitea is not built: node lab/main.ts forge-build builds it in about five minutes";
 
 /** A Gitea for one test, which skips itself where there is none; gone when the test ends. */
 export async function withGitea(context: Pick<TestContext, "skip" | "onTestFinished">): Promise<TestForge> {
-  const built = builtForge();
-  if (!built) context.skip(notBuilt);
-  const forge = await TestForge.start(built!);
+  const opened = await openGitea();
+  if ("reason" in opened) context.skip(opened.reason);
+  const forge = opened as TestForge;
   context.onTestFinished(async () => await forge.close(), 60_000);
   return forge;
 }
@@ -290,7 +304,7 @@ export async function withGitea(context: Pick<TestContext, "skip" | "onTestFinis
 /** A Gitea that the tests of a file share: the caller closes it, in `afterAll`. */
 export async function openGitea(): Promise<TestForge | { reason: string }> {
   const built = builtForge();
-  return built ? await TestForge.start(built) : { reason: notBuilt };
+  return built ? await TestForge.start(built) : { reason: process.env[noForgeVariable] ?? notBuilt };
 }
 
 function newName(prefix: string): string {

@@ -9,7 +9,7 @@ export async function git(folder: string, ...args: string[]): Promise<string> {
   return (await run("git", [...who, ...args], { cwd: folder, env: process.env, timeoutMs: 60_000 })).stdout;
 }
 
-export async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);

@@ -49,18 +49,17 @@ export async function openPlace(context: TestContext, name: "host" | "docker" = 
     const instance = `runner-test-${home.directory.slice(-6)}`;
     await writeFile(join(home.data, "instance"), instance);
     const image = await ensureRunnerImage(docker.client, { onProgress: () => {} });
-    const gateway = (await docker.client.network("bridge"))?.IPAM.Config?.[0]?.Gateway ?? "";
-    const listening = await RunnerServer.start(gateway).catch(() => undefined);
-    if (!listening) context.skip(`the gateway of Docker's network, ${gateway}, is no address of this machine`);
-    server = listening!;
+    server = await RunnerServer.start();
+    const door = await docker.host.openDoor(`door-${instance}`, Number(new URL(server.url).port));
+    context.onTestFinished(async () => await door.close(true));
     executor = new DockerExecutor({
       docker: docker.client,
       instance,
       bundle,
       image,
-      server: server.url,
+      door: door.directory,
       memoryBytes,
-      now: () => new Date(),
+      ownershipOf: (attempt) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + 3_600_000) }),
     });
   }
   context.onTestFinished(async () => {

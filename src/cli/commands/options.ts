@@ -1,6 +1,53 @@
 /** What several commands' options need. */
+import { InvalidArgumentError, Option } from "commander";
+import type { Environment } from "../../base/environment.ts";
+import { SeatrialError } from "../../base/errors.ts";
 
 /** For an option that may be given again: all its values, in order. */
 export function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
+}
+
+/** `-o json`, which every command has that tells something. */
+export function jsonOption(): Option {
+  return new Option("-o, --output <format>", "print the answer in this form").choices(["json"]);
+}
+
+/** A whole number from 1. */
+export function countOf(text: string): number {
+  if (/^[1-9]\d{0,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number from 1.");
+}
+
+/** Seconds, of `90s`, `30m`, `1h`. */
+export function durationOf(text: string): number {
+  const match = /^(\d{1,6})([smh])$/.exec(text);
+  const seconds = match ? Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"] : 0;
+  if (seconds < 1 || seconds > 86_400) throw new InvalidArgumentError("It must be a time up to 24h, as in 90s, 30m, 1h.");
+  return seconds;
+}
+
+/** The same, and `0`. */
+export function durationOrZero(text: string): number {
+  return /^0[smh]?$/.test(text) ? 0 : durationOf(text);
+}
+
+const executorChoices = ["auto", "host", "docker"] as const;
+export type ExecutorChoice = (typeof executorChoices)[number];
+
+/** What jobs run in. */
+export function executorOption(): Option {
+  const option = new Option(
+    "--executor <executor>",
+    "host: processes of this machine; docker: containers; auto: docker where it answers. Default: SEATRIAL_EXECUTOR, else auto",
+  );
+  return option.choices(executorChoices);
+}
+
+/** @throws SeatrialError `usage` when SEATRIAL_EXECUTOR is none of the choices. */
+export function executorOf(given: ExecutorChoice | undefined, { variables }: Environment): ExecutorChoice {
+  const named = given ?? variables["SEATRIAL_EXECUTOR"] ?? "auto";
+  const choice = executorChoices.find((each) => each === named);
+  if (choice) return choice;
+  throw new SeatrialError("usage", `SEATRIAL_EXECUTOR is ${named}, and must be one of ${executorChoices.join(", ")}`);
 }

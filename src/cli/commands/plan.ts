@@ -1,10 +1,15 @@
 /** `seatrial check` and `seatrial plan`: what is wrong with workflow files, and what they would run. Nothing is started. */
 import { type Command, Option } from "commander";
+import { SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
-import { events, type EventName } from "../../resources/run.ts";
+import { events, type EventName, type Run, type Source } from "../../resources/run.ts";
+import type { PlannedJobRun } from "../../workflows/decide.ts";
+import type { Json } from "../../workflows/expressions.ts";
+import { labelsOf } from "../../workflows/matrix.ts";
 import { planRun, type JobRunView } from "../../workflows/plan.ts";
 import type { CommandContext } from "../cli.ts";
+import { jsonOption } from "./options.ts";
 import { chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
 
 interface PlannedJob {
@@ -21,8 +26,11 @@ export function registerPlan(program: Command, context: CommandContext): void {
   program
     .command("check")
     .description("say what is wrong with the workflow files of this repository, all of it at once")
-    .action(async () => {
+    .addOption(jsonOption())
+    .action(async (flags: { output?: "json" }) => {
       const files = await readWorkflows(environment.cwd);
+      const found = files.map(({ workflow }) => ({ path: workflow.path, name: workflow.name, jobs: workflow.jobs.map(({ id }) => id) }));
+      if (flags.output === "json") return output.out(JSON.stringify(found, null, 2));
       for (const { workflow } of files) output.out(`${workflow.path}: ${workflow.jobs.length} job${workflow.jobs.length === 1 ? "" : "s"}`);
     });
 
@@ -31,13 +39,16 @@ export function registerPlan(program: Command, context: CommandContext): void {
     .description("show the jobs that would run, with their matrices, needs and clusters; nothing is started")
     .argument("[workflows...]", "names or files. Default: all that the event starts")
     .addOption(new Option("--event <event>", "what happened. Default: as `run` has it").choices(events))
-    .addOption(new Option("-o, --output <format>", "print the answer in this form").choices(["json"]))
+    .addOption(jsonOption())
     .action(async (names: string[], flags: { event?: EventName; output?: "json" }) => {
       const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal: signals.signal });
       const source = await workingChange(environment, snapshot, flags.event, signals.signal);
       const chosen = chooseWorkflows(await readWorkflows(snapshot.folder), names, source);
-      const github = { event_name: source.event, ref: source.ref, sha: source.commit, repository: source.repository.name, event: {} };
-      const plans = chosen.map((file) => ({ workflow: file.workflow.name, path: file.workflow.path, jobs: plannedJobs(file, github) }));
+      const plans = chosen.map((file) => ({
+        workflow: file.workflow.name,
+        path: file.workflow.path,
+        jobs: plannedJobs(file, githubOf(source)),
+      }));
       if (flags.output === "json") return output.out(JSON.stringify(plans, null, 2));
       for (const { workflow, jobs } of plans) {
         output.out(`${workflow} (${source.event} of ${source.ref})`);
@@ -46,26 +57,55 @@ export function registerPlan(program: Command, context: CommandContext): void {
     });
 }
 
+function plannedJobs(file: WorkflowFile, github: Github): PlannedJob[] {
+  return [...plannedRuns(file, github)].map((planned) => {
+    const note = planned.skip ?? (dependsOnOutputs(planned) ? "depends on outputs of other jobs" : planned.invalid);
+    return {
+      name: planned.name,
+      needs: planned.needs ?? [],
+      labels: planned.labels,
+      clusters: (planned.clusters ?? []).map(({ spec: cluster }) =>
+        [cluster.provider, cluster.kubernetesVersion].filter(Boolean).join(" "),
+      ),
+      ...(note === undefined ? {} : { note }),
+    };
+  });
+}
+
+/** @throws SeatrialError `usage` when a value that was asked for is in no cell of any job, as far as that is known before they run. */
+export function checkMatrix(files: readonly WorkflowFile[], source: Source, matrix: NonNullable<Run["spec"]["matrix"]>): void {
+  const planned = files.flatMap((file) => [...plannedRuns(file, githubOf(source))]);
+  if (planned.some(dependsOnOutputs)) return;
+  const cells = planned.map(({ cell }) => JSON.parse(cell ?? "{}") as Record<string, Json>);
+  for (const [key, values] of Object.entries(matrix)) {
+    const known = new Set(cells.flatMap((cell) => (Object.hasOwn(cell, key) ? [labelsOf(cell[key]!).join(", ")] : [])));
+    const missing = values.find((value) => !known.has(value));
+    if (missing === undefined) continue;
+    throw new SeatrialError("usage", `no job has a cell with ${key}=${missing}`, {
+      hint: known.size > 0 ? `${key} is one of ${[...known].join(", ")}` : `no matrix has the key ${key}`,
+    });
+  }
+}
+
+type Github = ReturnType<typeof githubOf>;
+
+function githubOf(source: Source) {
+  return { event_name: source.event, ref: source.ref, sha: source.commit, repository: source.repository.name, event: {} };
+}
+
+function dependsOnOutputs({ invalid }: PlannedJobRun): boolean {
+  return invalid !== undefined && /needs\b/.test(invalid);
+}
+
 /** Lets the run pass, job by job: what comes of outputs is not known before. */
-function plannedJobs({ workflow }: WorkflowFile, github: Record<string, string | object>): PlannedJob[] {
+function* plannedRuns({ workflow }: WorkflowFile, github: Github): Generator<PlannedJobRun> {
   const jobRuns: JobRunView[] = [];
-  const jobs: PlannedJob[] = [];
   for (;;) {
-    const { create } = planRun({ run: "plan", workflow, contexts: { github: github as never, vars: {} }, jobRuns, isAborted: false });
-    if (create.length === 0) return jobs;
+    const { create } = planRun({ run: "plan", workflow, contexts: { github, vars: {} }, jobRuns, isAborted: false });
+    if (create.length === 0) return;
     for (const { name, spec } of create) {
+      yield spec;
       const { labels, ...planned } = spec;
-      const note =
-        planned.skip ?? (planned.invalid && /needs\b/.test(planned.invalid) ? "depends on outputs of other jobs" : planned.invalid);
-      jobs.push({
-        name: planned.name,
-        needs: planned.needs ?? [],
-        labels,
-        clusters: (planned.clusters ?? []).map(({ spec: cluster }) =>
-          [cluster.provider, cluster.kubernetesVersion].filter(Boolean).join(" "),
-        ),
-        ...(note === undefined ? {} : { note }),
-      });
       jobRuns.push({
         metadata: { name },
         spec: { ...planned, run: "plan", repository: "", lane: "trusted", runsOn: { labels, executor: "host" } },

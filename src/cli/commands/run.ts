@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
@@ -13,8 +13,9 @@ import type { NewRun, RunView } from "../../server/api/schemas.ts";
 import type { CommandContext } from "../cli.ts";
 import { LineTree, LiveTree } from "../print/run-tree.ts";
 import { packageVersion } from "./about.ts";
-import { collect } from "./options.ts";
-import { chooseWorkflows, readWorkflows } from "./workflow-files.ts";
+import { collect, durationOf, type ExecutorChoice, executorOf, executorOption, jsonOption } from "./options.ts";
+import { checkMatrix } from "./plan.ts";
+import { chooseJobs, chooseWorkflows, readWorkflows } from "./workflow-files.ts";
 
 interface RunFlags {
   event?: EventName;
@@ -25,6 +26,7 @@ interface RunFlags {
   hold?: boolean;
   for?: number;
   output?: "json";
+  executor?: ExecutorChoice;
 }
 
 export function registerRun(program: Command, context: CommandContext): void {
@@ -41,9 +43,10 @@ export function registerRun(program: Command, context: CommandContext): void {
     .option("--matrix <key=value>", "only cells with this value (again for more)", collect)
     .option("--secrets-file <file>", "values of `secrets`: lines NAME=value")
     .option("--vars-file <file>", "values of `vars`: lines NAME=value")
-    .option("--hold", "keep the clusters of a job that fails")
+    .addOption(executorOption())
+    .option("--hold", "keep the clusters of a job that fails, and print their kubeconfigs")
     .option("--for <time>", "how long they are kept: 90s, 30m, 1h. Default: 1h", durationOf)
-    .addOption(new Option("-o, --output <format>", "print the result in this form").choices(["json"]))
+    .addOption(jsonOption())
     .addHelpText("after", "\nExit code: 0 passed, 1 failed, 2 usage, 4 an error of Seatrial or the host.")
     .action(async (names: string[], flags: RunFlags) => {
       context.exitCode = await runHere(names, flags, context);
@@ -53,27 +56,35 @@ export function registerRun(program: Command, context: CommandContext): void {
 async function runHere(names: string[], flags: RunFlags, context: CommandContext): Promise<number> {
   const { environment, output, signals, workspace } = context;
   const { signal } = signals;
-  const [snapshot, secrets, vars] = await Promise.all([
-    snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal }),
-    readValues(flags.secretsFile, context),
-    readValues(flags.varsFile, context),
-  ]);
-  const files = await readWorkflows(snapshot.folder);
-  const source = await workingChange(environment, snapshot, flags.event, signal);
-  const chosen = chooseWorkflows(files, names, source);
+  if (flags.for !== undefined && !flags.hold)
+    throw new SeatrialError("usage", "--for says how long --hold keeps clusters: it needs --hold");
+  const matrix = flags.matrix && matrixOf(flags.matrix);
+  // While git looks at the working tree, what runs the jobs is loaded and opened.
+  const choosing = chooseHere(names, flags, matrix, context);
+  choosing.catch(() => {}); // Awaited below.
+  const [secrets, vars] = await Promise.all([readValues(flags.secretsFile, context), readValues(flags.varsFile, context)]);
   const { openOneShot, reapOneShots } = await import("../../server/one-shot.ts");
   for (const run of await reapOneShots(environment, new Date()))
     output.err(`seatrial: ${run} was ended: the command that ran it was killed`);
   await reportReaped(workspace, { signal });
-  await using engine = await openOneShot(workspace, { folder: snapshot.folder, secrets, vars, version: packageVersion() });
+  await using engine = await openOneShot(workspace, {
+    folder: choosing.then(({ folder }) => folder),
+    secrets,
+    vars,
+    version: packageVersion(),
+    executor: executorOf(flags.executor, environment),
+    kubectl: async () => (await context.programs.find({ name: "kubectl" })).path,
+  });
+  const { source, chosen } = await choosing;
   const runs: string[] = [];
-  for (const { workflow, text } of chosen) {
+  for (const { file, jobs } of chosen) {
     runs.push(
       await engine.api.createRun({
         source,
-        workflow: { path: workflow.path, text },
+        workflow: { path: file.workflow.path, text: file.text },
         event: eventPayload(source),
-        ...(flags.job ? { jobs: flags.job } : {}),
+        ...(jobs ? { jobs } : {}),
+        ...(matrix ? { matrix } : {}),
         ...(flags.hold ? { hold: { forSeconds: flags.for ?? 3600 } } : {}),
       }),
     );
@@ -103,6 +114,21 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
   return verdicts.every((verdict) => verdict === "passed" || verdict === "skipped") ? 0 : 1;
 }
 
+/** What is in the working tree, and what of it is to be run. @throws SeatrialError `usage` when that is nothing. */
+async function chooseHere(names: string[], flags: RunFlags, matrix: NewRun["matrix"], { environment, signals }: CommandContext) {
+  const { signal } = signals;
+  const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal });
+  const [files, source] = await Promise.all([readWorkflows(snapshot.folder), workingChange(environment, snapshot, flags.event, signal)]);
+  const chosen = chooseJobs(chooseWorkflows(files, names, source), flags.job);
+  if (matrix)
+    checkMatrix(
+      chosen.map(({ file }) => file),
+      source,
+      matrix,
+    );
+  return { folder: snapshot.folder, source, chosen };
+}
+
 /** The last lines of each job that failed, the failing tests, and where the whole log is. */
 async function tellFailures(
   { run, jobs }: RunView,
@@ -123,8 +149,10 @@ async function tellFailures(
         `  ✗ ${test.name}${test.message === undefined ? "" : `: ${test.message.split("\n")[0]}`}${test.logLine ? ` (line ${test.logLine})` : ""}`,
       );
     }
-    for (const { name, kubeconfig } of job.heldUntil === undefined ? [] : job.clusters) {
-      output.err(`  cluster ${name} is kept until ${job.heldUntil}: export KUBECONFIG=${kubeconfig}`);
+    for (const { name, cluster, kubeconfig } of job.heldUntil === undefined ? [] : job.clusters) {
+      output.err(`  cluster ${name} is kept until ${job.heldUntil}:`);
+      output.err(`  export KUBECONFIG=${kubeconfig}`);
+      output.err(`  seatrial delete cluster ${cluster}    # when you are done`);
     }
     output.err(`  seatrial logs ${job.name}    # the whole log`);
   }
@@ -155,10 +183,13 @@ async function readValues(file: string | undefined, { environment }: CommandCont
   return parseDotenv(text, file);
 }
 
-/** Seconds. */
-export function durationOf(text: string): number {
-  const match = /^(\d+)([smh])$/.exec(text);
-  const seconds = match ? Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"] : 0;
-  if (seconds < 1 || seconds > 86_400) throw new InvalidArgumentError("It must be a time up to 24h, as in 90s, 30m, 1h.");
-  return seconds;
+/** Of `--matrix k=v`, given once for each value. */
+function matrixOf(given: readonly string[]): Record<string, string[]> {
+  const matrix: Record<string, string[]> = {};
+  for (const each of given) {
+    const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(each) ?? [];
+    if (key === "") throw new SeatrialError("usage", `--matrix ${each} is not KEY=VALUE`, { hint: "--matrix k8s=v1.36" });
+    (matrix[key] ??= []).push(value);
+  }
+  return matrix;
 }

@@ -11,7 +11,7 @@ import { parseIdentity } from "../../process/identity.ts";
 import { readServerFile } from "../../server/server-file.ts";
 import type { CommandContext } from "../cli.ts";
 import { packageVersion } from "./about.ts";
-import { collect } from "./options.ts";
+import { collect, type ExecutorChoice, executorOf, executorOption } from "./options.ts";
 
 interface UpFlags {
   detach?: boolean;
@@ -19,6 +19,7 @@ interface UpFlags {
   repository?: string[];
   kubeconfig?: string;
   config?: string;
+  executor?: ExecutorChoice;
 }
 
 const defaultListen = "127.0.0.1:7357";
@@ -29,6 +30,7 @@ export function registerUp(program: Command, context: CommandContext): void {
     command
       .option("--listen <address>", "where people reach it", addressOf, addressOf(defaultListen))
       .option("--repository <path>", "a repository on this machine whose pushes are tested (again for more)", collect)
+      .addOption(executorOption())
       .option("--config <file>", "the forges: docs/guides/server.md");
 
   withOptions(program.command("up"))
@@ -71,9 +73,10 @@ async function serve(flags: UpFlags, context: CommandContext): Promise<void> {
       programs: context.programs,
       listen: flags.listen,
       repositories: (flags.repository ?? []).map((path) => resolve(environment.cwd, path)),
-      forges: flags.config === undefined ? [] : await readConfig(resolve(environment.cwd, flags.config)),
+      ...(flags.config === undefined ? { forges: [] } : await readConfig(resolve(environment.cwd, flags.config))),
       kubeconfig: flags.kubeconfig === undefined ? undefined : resolve(environment.cwd, flags.kubeconfig),
       version: packageVersion(),
+      executor: executorOf(flags.executor, environment),
       signal: signals.signal,
       onReady: ({ url, kubeconfig }) => {
         output.out(url);
@@ -102,6 +105,7 @@ async function detach(flags: UpFlags, { environment, output }: CommandContext): 
     "--listen",
     `${hostname}:${port}`,
     ...config,
+    ...(flags.executor === undefined ? [] : ["--executor", flags.executor]),
     ...(flags.repository ?? []).flatMap((each) => ["--repository", resolve(environment.cwd, each)]),
   ];
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {

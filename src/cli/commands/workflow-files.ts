@@ -3,7 +3,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidError, type Problem, SeatrialError } from "../../base/errors.ts";
 import type { Source } from "../../resources/run.ts";
+import { didYouMean } from "../../resources/suggest.ts";
 import { workflowFiles } from "../../workflows/find.ts";
+import { selectJobs } from "../../workflows/plan.ts";
 import { readWorkflow } from "../../workflows/read.ts";
 import { isTriggered } from "../../workflows/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
@@ -55,4 +57,28 @@ export function chooseWorkflows(files: readonly WorkflowFile[], names: readonly 
   throw new SeatrialError("usage", `no workflow is started by ${source.event} of ${source.ref}`, {
     hint: "name one, or choose another --event",
   });
+}
+
+/**
+ * The workflows that have one of the jobs, each with those of them that it has; all of them, and all jobs, when none is named.
+ * @throws SeatrialError `usage` for the first that no workflow has.
+ */
+export function chooseJobs(
+  chosen: readonly WorkflowFile[],
+  jobs: readonly string[] | undefined,
+): { file: WorkflowFile; jobs: string[] | undefined }[] {
+  if (!jobs) return chosen.map((file) => ({ file, jobs: undefined }));
+  const isIn = ({ workflow }: WorkflowFile, job: string) => {
+    try {
+      return selectJobs(workflow, [job]).size > 0;
+    } catch {
+      return false;
+    }
+  };
+  const missing = jobs.find((job) => !chosen.some((file) => isIn(file, job)));
+  if (missing !== undefined) {
+    const known = chosen.flatMap(({ workflow }) => workflow.jobs.map(({ id }) => id));
+    throw new SeatrialError("usage", `there is no job ${missing}${didYouMean(missing, known)}`, { hint: `there are ${known.join(", ")}` });
+  }
+  return chosen.map((file) => ({ file, jobs: jobs.filter((job) => isIn(file, job)) })).filter(({ jobs: own }) => own.length > 0);
 }

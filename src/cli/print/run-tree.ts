@@ -9,11 +9,11 @@ import type { JobView, RunView } from "../../server/api/schemas.ts";
 
 const marks: Record<Verdict, string> = { passed: "✓", failed: "✗", error: "⚠", "timed-out": "⏱", aborted: "⊘", skipped: "–" };
 
-/** The state as lines: workflows, their jobs, what runs in them, why they wait. */
-export function treeLines(views: readonly RunView[], now: Date): string[] {
+/** The state as lines: workflows, their jobs, what runs in them, why they wait; with the names of JobRuns where they are asked for. */
+export function treeLines(views: readonly RunView[], now: Date, hasNames = false): string[] {
   return views.flatMap(({ run, jobs }) => [
     `${markOf(run)} ${run.workflow.name}${run.phase === "Finished" ? took(run, now) : ""}${run.message && jobs.length === 0 ? `: ${run.message}` : ""}`,
-    ...jobs.map((job) => `  ${markOf(job)} ${job.jobName}${took(job, now)}${detailOf(job)}`),
+    ...jobs.map((job) => `  ${markOf(job)} ${job.jobName}${took(job, now)}${detailOf(job)}${hasNames ? `  ${job.name}` : ""}`),
   ]);
 }
 

@@ -20,7 +20,12 @@ import { ThrowawayCluster } from "./throwaway.ts";
 export interface JobClustersOptions {
   store: Store;
   clusters: Lister<ClusterResource>;
+  /** Of this machine: the records, and where clusters without nodes run. */
   workspace: Workspace;
+  /** Of the host that a job was placed on. */
+  workspaceOf(host: string): Promise<Workspace>;
+  /** Whether a JobRun is of a change that is not trusted. */
+  isIsolated(jobRun: string | undefined): boolean;
   ownershipOf(attempt: string): Ownership;
   /** Folder for the logs of an attempt's clusters. */
   failuresDirOf(attempt: string): string;
@@ -74,17 +79,18 @@ export class JobClusters {
 
   async #begin(cluster: Stored<ClusterResource>, attempt: string): Promise<void> {
     const { metadata, spec } = cluster;
-    const { workspace, wake } = this.#options;
+    const { wake } = this.#options;
     const abort = new AbortController();
     const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, progress: "", ended: Promise.resolve(), outcome: undefined };
     this.#boots.set(metadata.name, boot);
     boot.ended = (async () => {
       for (let number = 1; ; number++) {
         try {
-          boot.cluster = await ThrowawayCluster.prepare(workspace, {
+          boot.cluster = await ThrowawayCluster.prepare(await this.#workspaceOf(cluster), {
             cluster: { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: metadata.name }, spec },
             uid: `${metadata.uid.replaceAll("-", "").slice(0, 14)}${String(number).padStart(2, "0")}`,
             ownership: this.#options.ownershipOf(attempt),
+            isIsolated: this.#options.isIsolated(metadata.labels?.[runLabels.jobRun]),
             failuresDir: this.#options.failuresDirOf(attempt),
             onProgress: (line) => {
               boot.progress = line;
@@ -102,6 +108,11 @@ export class JobClusters {
       wake(metadata.name);
     })();
     await this.#tell(cluster, boot);
+  }
+
+  async #workspaceOf({ metadata, spec }: Stored<ClusterResource>): Promise<Workspace> {
+    const host = metadata.labels?.[runLabels.host];
+    return spec.provider === "bare" || host === undefined ? this.#options.workspace : await this.#options.workspaceOf(host);
   }
 
   async #tell(cluster: Stored<ClusterResource>, boot: Boot): Promise<void> {

@@ -30,6 +30,8 @@ export interface ThrowawayOptions {
   ownership: Ownership;
   /** The registry's settings. Default: ctlptl's. */
   registry?: Registry | undefined;
+  /** Whether it is for a change that is not trusted. Default: false. */
+  isIsolated?: boolean | undefined;
   /** Registries that images are named by: the nodes ask the cluster's own first. */
   mirrors?: string[];
   /** Called when the registry answers, beside the boot: with its port on the Docker host. */
@@ -103,6 +105,7 @@ export class ThrowawayCluster {
           ownership,
           uid,
           registry,
+          isIsolated: this.#options.isIsolated,
           record,
           failuresDir: this.#options.failuresDir,
           onPhase: (phase, ms) => ms >= 100 && onProgress(`${phase} ${seconds(ms)}`),

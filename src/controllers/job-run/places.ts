@@ -6,9 +6,14 @@ import { type Contender, type Decision, type HostView, type Placed, schedule } f
 
 export interface PlacesOptions {
   hosts(): readonly HostView[];
-  /** A place was given: the job's key shall be reconciled. */
-  onGranted(name: string): void;
+  /** Why no job at all may start now; undefined when they may. */
+  whyNone?(): string | undefined;
+  /** A place was given, or the job waits for another reason than before: its key shall be reconciled. */
+  onDecided(name: string): void;
 }
+
+/** Why a job waits that was not decided on yet: not worth being written down. */
+export const notDecided = "it is about to be placed";
 
 export class Places {
   readonly #options: PlacesOptions;
@@ -35,7 +40,7 @@ export class Places {
       this.#waiting.set(job.name, job);
       this.#decideSoon();
     }
-    return { why: this.#reasons.get(job.name) ?? "it is about to be placed" };
+    return { why: this.#reasons.get(job.name) ?? notDecided };
   }
 
   /** It needs no place any more, or never got one. */
@@ -46,7 +51,7 @@ export class Places {
     if (had || waited) this.#decideSoon();
   }
 
-  /** Hosts have changed. */
+  /** Hosts have changed, or why none may start. */
   decideAgain(): void {
     this.#decideSoon();
   }
@@ -57,12 +62,15 @@ export class Places {
     this.#isDue = true;
     setImmediate(() => {
       this.#isDue = false;
-      const decision = schedule([...this.#waiting.values()], [...this.#placed.values()], this.#options.hosts());
+      const { hosts, whyNone, onDecided } = this.#options;
+      const decision = schedule([...this.#waiting.values()], [...this.#placed.values()], hosts(), whyNone?.());
+      const before = this.#reasons;
       this.#reasons = decision.waiting;
+      for (const [name, why] of decision.waiting) if (before.get(name) !== why) onDecided(name);
       for (const [name, host] of decision.granted) {
         this.#placed.set(name, { ...this.#waiting.get(name)!, host });
         this.#waiting.delete(name);
-        this.#options.onGranted(name);
+        onDecided(name);
       }
     });
   }

@@ -78,6 +78,21 @@ describe("before it has begun", () => {
   });
 });
 
+describe("opened, and not known to run: the server was killed in between", () => {
+  test.each<[string, Parameters<typeof plan>[0], Plan]>([
+    ["it is started, however long ago that was", { attempt: running, now: after(100) }, { action: "start" }],
+    [
+      "also after the boot of its cluster",
+      { status: { phase: "Booting" }, attempt: running, clusters: [cluster("ready")] },
+      { action: "start" },
+    ],
+    ["it was a rerun", { spec: { attempt: 2 }, status: { phase: "Finished", attempt: 1 }, attempt: running }, { action: "start" }],
+    ["it has ended meanwhile", { attempt: passed }, { action: "finish", ending: { verdict: "passed", outputs: { a: "1" } } }],
+  ])("%s", (_, input, expected) => {
+    expect(plan(input)).toEqual(expected);
+  });
+});
+
 describe("while it runs", () => {
   test.each<[string, Parameters<typeof plan>[0], Plan]>([
     ["heard just now", { attempt: running, now: after(10) }, { action: "watch", afterMs: 20_000 }],
@@ -129,7 +144,7 @@ describe("while it runs", () => {
       { action: "finish", ending: { verdict: "passed", outputs: { a: "1" } } },
     ],
   ])("%s", (_, input, expected) => {
-    expect(plan(input)).toEqual(expected);
+    expect(plan({ status: { phase: "Running" }, ...input })).toEqual(expected);
   });
 });
 

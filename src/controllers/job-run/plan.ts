@@ -74,6 +74,8 @@ export function planJobRun(input: PlanInput): Plan {
   if (spec.abort !== undefined) return planAbort(input);
   if (now.getTime() - attempt.startedAt.getTime() > input.longestMs)
     return { action: "finish", ending: { verdict: "timed-out", message: "its runner did not end it in time, and was ended" } };
+  // It was opened by a pass that did not get to its end, and may run or not: an executor starts it once, whoever asks how often.
+  if (status.phase !== "Running") return { action: "start" };
   const silentMs = now.getTime() - (attempt.heardAt ?? attempt.startedAt).getTime();
   if (silentMs < input.silenceMs) return { action: "watch", afterMs: input.silenceMs - silentMs };
   return planSilence(input);

@@ -8,16 +8,18 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { messageOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import type { AttemptRecord } from "../../history/attempts.ts";
 import type { History } from "../../history/history.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { type AttemptStatus, type JobRun, jobRunKind, type JobRunStatus } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
-import { runLabels } from "../../resources/run.ts";
+import { hasEnded, runLabels } from "../../resources/run.ts";
+import type { Verdict } from "../../resources/verdict.ts";
 import type { Executor } from "../../runner/executor.ts";
 import type { Lister } from "../lister.ts";
-import type { Places } from "./places.ts";
+import { notDecided, type Places } from "./places.ts";
 import { type AttemptView, type ClusterView, type Ending, planJobRun } from "./plan.ts";
 import type { Contender } from "./schedule.ts";
 
@@ -29,6 +31,8 @@ export interface JobRunReconcilerOptions {
   places: Places;
   /** The executor of that name on that host. */
   executor(name: Executor["name"], host: string): Executor;
+  /** Docker networks of an attempt's clusters, where they have any. */
+  networksOf(clusters: readonly string[]): Promise<string[]>;
   /** The token of an attempt: always the same for the same. */
   tokenOf(attempt: string): string;
   /**
@@ -36,13 +40,15 @@ export interface JobRunReconcilerOptions {
    * told in the job's message, and changes no verdict.
    */
   settle(attempt: string): Promise<readonly string[]>;
+  /** Called before that, while the job's clusters are there: what they tell is kept. Its answer counts as that of `settle`. */
+  keepEvidence(attempt: string, clusters: readonly { name: string; cluster: string }[], verdict: Verdict): Promise<readonly string[]>;
   now(): Date;
 }
 
 export type Requeue = { requeueAfterMs?: number };
 
 /** Finalizer of a Cluster that is made for a job: its parts go before it. */
-export const clusterFinalizer = "seatrial.dev/cluster";
+const clusterFinalizer = "seatrial.dev/cluster";
 
 export class JobRunReconciler {
   readonly #options: JobRunReconcilerOptions;
@@ -64,7 +70,7 @@ export class JobRunReconciler {
     const attempt = attemptUid(jobRun);
     const record = await this.#options.history.attempts.get(attempt);
     const clusters = this.#clustersOf(jobRun, attempt);
-    const asked = this.#askForPlace(jobRun);
+    const asked = this.#askForPlace(jobRun, record);
     const view: AttemptView | undefined = record && {
       startedAt: record.createdAt,
       heardAt: record.heardAt,
@@ -91,7 +97,7 @@ export class JobRunReconciler {
     }
     switch (plan.action) {
       case "wait":
-        await this.#writeStatus(jobRun, { phase: "Waiting", message: plan.why });
+        if (plan.why !== notDecided) await this.#writeStatus(jobRun, { phase: "Waiting", message: plan.why });
         return {};
       case "boot":
         await this.#boot(jobRun, attempt, host, clusters);
@@ -106,24 +112,31 @@ export class JobRunReconciler {
         await this.#options.history.attempts.wishAbort(attempt, plan.why);
         return { requeueAfterMs: plan.afterMs };
       case "finish":
-        return await this.#finish(jobRun, attempt, host, record !== undefined, plan.ending);
+        return await this.#finish(jobRun, attempt, host, record, plan.ending);
       case "clean-up":
         return await this.#cleanUp(jobRun, attempt, host);
     }
   }
 
-  #askForPlace(jobRun: Stored<JobRun>): { host: string } | { why: string } {
+  #askForPlace(jobRun: Stored<JobRun>, record: AttemptRecord | undefined): { host: string } | { why: string } {
     const { places } = this.#options;
     const { spec, status } = jobRun;
     const isDone = status?.phase === "Finished" && status.attempt === (spec.attempt ?? 1);
     if (isDone || spec.skip !== undefined || spec.invalid !== undefined) return { why: "" };
-    return places.ask(contenderOf(jobRun));
+    const contender = contenderOf(jobRun);
+    if (!record) return places.ask(contender);
+    // What was opened there may run there.
+    places.readmit({ ...contender, host: record.host });
+    return { host: record.host };
   }
 
   #abortedAt(jobRun: Stored<JobRun>): Date | undefined {
     const { name, uid } = jobRun.metadata;
-    if (jobRun.spec.abort === undefined) return undefined;
     const key = `${name} ${uid}`;
+    if (jobRun.spec.abort === undefined) {
+      this.#aborts.delete(key); // A rerun forgets the abort of the attempt before.
+      return undefined;
+    }
     const seen = this.#aborts.get(key) ?? this.#options.now();
     this.#aborts.set(key, seen);
     return seen;
@@ -141,11 +154,16 @@ export class JobRunReconciler {
   async #boot(jobRun: Stored<JobRun>, attempt: string, host: string, clusters: readonly ClusterView[]): Promise<void> {
     const { store } = this.#options;
     // The status first: a place that was given is found again after a crash.
-    await this.#writeStatus(jobRun, { phase: "Booting", message: waitingFor(clusters), ...this.#withAttempt(jobRun, attempt, host, {}) });
+    await this.#writeStatus(jobRun, {
+      phase: "Booting",
+      message: waitingFor(clusters),
+      clusters: clusters.map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) })),
+      ...this.#withAttempt(jobRun, attempt, host, {}),
+    });
     for (const [index, { spec }] of (jobRun.spec.clusters ?? []).entries()) {
       if (clusters[index]?.state !== "absent") continue;
       const name = clusterName(attempt, index);
-      const labels = { [runLabels.jobRun]: jobRun.metadata.name, [runLabels.attempt]: attempt };
+      const labels = { [runLabels.jobRun]: jobRun.metadata.name, [runLabels.attempt]: attempt, [runLabels.host]: host };
       await store.create(clusterKind, { metadata: { name, labels, finalizers: [clusterFinalizer] }, spec }).catch(unlessThere);
     }
   }
@@ -167,7 +185,10 @@ export class JobRunReconciler {
       now(),
     );
     try {
-      await executor.start({ attempt, token, image: jobRun.spec.runsOn.image });
+      const { lane, clusters = [], runsOn } = jobRun.spec;
+      const names = clusters.map((_cluster, index) => clusterName(attempt, index));
+      const networks = executor.name === "docker" ? await this.#options.networksOf(names) : [];
+      await executor.start({ attempt, token, image: runsOn.image, networks, isIsolated: lane === "untrusted" });
     } catch (error) {
       const cause = "runner-start";
       await history.attempts.end(
@@ -182,28 +203,40 @@ export class JobRunReconciler {
     return { requeueAfterMs: limits.runnerSilenceMs };
   }
 
-  async #finish(jobRun: Stored<JobRun>, attempt: string, host: string, wasStarted: boolean, ending: Ending): Promise<Requeue> {
+  async #finish(
+    jobRun: Stored<JobRun>,
+    attempt: string,
+    host: string,
+    record: AttemptRecord | undefined,
+    ending: Ending,
+  ): Promise<Requeue> {
     let { message } = ending;
-    if (wasStarted) {
+    if (record) {
       const { outputs: _none, ...result } = ending;
-      await this.#options.history.attempts.end(attempt, result, this.#options.now());
+      if (!record.result) await this.#options.history.attempts.end(attempt, result, this.#options.now());
       // Its processes end before its verdict is given: no two attempts of a job ever overlap.
       await this.#executorOf(jobRun, host).stop(attempt);
-      const problems = await this.#options.settle(attempt).catch((error: unknown) => [messageOf(error)]);
+      const clusters = (jobRun.spec.clusters ?? []).map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) }));
+      const told = async (work: Promise<readonly string[]>) => await work.catch((error: unknown) => [messageOf(error)]);
+      const problems = [
+        ...(await told(this.#options.keepEvidence(attempt, clusters, ending.verdict))),
+        ...(await told(this.#options.settle(attempt))),
+      ];
       message = [message, ...problems].filter(Boolean).join("\n") || undefined;
     }
     const finishedAt = this.#options.now().toISOString();
     const { verdict, cause, outputs } = ending;
     const ended = { verdict, ...(cause ? { cause } : {}), ...(message ? { message: message.slice(0, 4096) } : {}) };
-    const hold = jobRun.spec.hold && verdict !== "passed" && verdict !== "skipped" ? jobRun.spec.hold.forSeconds : undefined;
+    const isHeld = jobRun.spec.hold !== undefined && ["failed", "error", "timed-out"].includes(verdict);
+    const wasBegun = jobRun.status?.attempts?.some(({ number }) => number === (jobRun.spec.attempt ?? 1)) === true;
     await this.#writeStatus(jobRun, {
       phase: "Finished",
       attempt: jobRun.spec.attempt ?? 1,
       ...ended,
       finishedAt,
       ...(outputs && Object.keys(outputs).length > 0 ? { outputs } : {}),
-      ...(hold === undefined ? {} : { heldUntil: new Date(this.#options.now().getTime() + hold * 1000).toISOString() }),
-      ...(wasStarted || jobRun.status?.attempts ? this.#withAttempt(jobRun, attempt, host, { ...ended, finishedAt }) : {}),
+      ...(isHeld ? { heldUntil: heldUntil(jobRun.spec, finishedAt) } : {}),
+      ...(record || wasBegun ? this.#withAttempt(jobRun, attempt, host, { ...ended, finishedAt }) : {}),
     });
     return {};
   }
@@ -213,8 +246,17 @@ export class JobRunReconciler {
     if (this.#clean.has(attempt)) return {};
     const { store, places, now } = this.#options;
     if (host !== "") await this.#executorOf(jobRun, host).remove(attempt);
-    const heldMs = Date.parse(jobRun.status?.heldUntil ?? "") - now().getTime();
-    if (heldMs > 0) return { requeueAfterMs: heldMs };
+    const { heldUntil: until, finishedAt, ...status } = jobRun.status!;
+    if (until !== undefined && finishedAt !== undefined) {
+      // Whoever holds it may wish for more time, or for none.
+      const wished = jobRun.spec.hold && heldUntil(jobRun.spec, finishedAt);
+      if (wished !== until) {
+        await store.writeStatus(jobRunKind, jobRun, { ...status, finishedAt, ...(wished === undefined ? {} : { heldUntil: wished }) });
+        return {};
+      }
+      const heldMs = Date.parse(until) - now().getTime();
+      if (heldMs > 0) return { requeueAfterMs: heldMs };
+    }
     const left = this.#options.clusters.labelled(runLabels.attempt, attempt);
     for (const { metadata } of left) await store.delete(clusterKind, metadata.name, { uid: metadata.uid });
     if (left.length > 0) return {}; // Their end wakes us.
@@ -238,7 +280,7 @@ export class JobRunReconciler {
   async #writeStatus(jobRun: Stored<JobRun>, change: JobRunStatus): Promise<void> {
     const { status } = jobRun;
     // A rerun begins with nothing but the attempts before it.
-    const isRerun = status?.phase === "Finished" && change.phase !== "Finished";
+    const isRerun = status?.phase === "Finished" && !hasEnded(jobRun);
     const kept = isRerun ? { attempts: status.attempts } : status;
     const { message: _old, epoch: _epoch, ...rest } = kept ?? ({} as JobRunStatus);
     const { epoch: _known, ...known } = status ?? ({} as JobRunStatus);
@@ -256,6 +298,11 @@ export class JobRunReconciler {
 /** Names everything outside that is made for an attempt: its runner, log, artifacts, clusters. */
 export function attemptUid({ metadata, spec }: Stored<JobRun>): string {
   return `${metadata.uid.replaceAll("-", "").slice(0, 16)}-${spec.attempt ?? 1}`;
+}
+
+/** Until when the clusters of a job that failed are kept. */
+function heldUntil({ hold }: JobRun["spec"], finishedAt: string): string {
+  return new Date(Date.parse(finishedAt) + (hold?.forSeconds ?? 0) * 1000).toISOString();
 }
 
 export function clusterName(attempt: string, index: number): string {

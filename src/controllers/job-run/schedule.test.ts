@@ -55,6 +55,20 @@ describe("why a job waits", () => {
     ["host away", job("j"), [], [host({ isReachable: false, message: "ssh: timeout" })], "host local does not answer: ssh: timeout"],
     ["no such executor", job("j", { executor: "docker" }), [], [host({ executors: ["host"] })], "host local has no executor docker"],
     [
+      "an executor that is being made",
+      job("j", { executor: "docker" }),
+      [],
+      [host({ executors: ["host"], message: "its image is being made" })],
+      "host local has no executor docker: its image is being made",
+    ],
+    [
+      "each host has its reason, also where all are full",
+      job("j", { clusters: ["kind"] }),
+      [placed("a"), placed("b"), placed("c", { host: "far" })],
+      [host(), host({ name: "far", maxJobs: 1 })],
+      "2 of 2 jobs of host local run; 1 of 1 jobs of host far run",
+    ],
+    [
       "max-parallel",
       job("j", { maxParallel: 1 }),
       [placed("a", { run: "run-1", job: "test" })],
@@ -66,6 +80,12 @@ describe("why a job waits", () => {
     expect(Object.fromEntries(waiting)).toEqual({ j: why });
     expect(granted.size).toBe(0);
   });
+});
+
+test("when none may start, all are told why, whoever there is room for", () => {
+  const { granted, waiting } = schedule([job("a"), job("b")], [], [host()], "the disk is nearly full");
+  expect(Object.fromEntries(waiting)).toEqual({ a: "the disk is nearly full", b: "the disk is nearly full" });
+  expect(granted.size).toBe(0);
 });
 
 describe("who goes first", () => {

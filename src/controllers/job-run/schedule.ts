@@ -48,7 +48,14 @@ export interface Decision {
   waiting: Map<string, string>;
 }
 
-export function schedule(waiting: readonly Contender[], running: readonly Placed[], hosts: readonly HostView[]): Decision {
+/** @param whyNone why no job at all may start now. */
+export function schedule(
+  waiting: readonly Contender[],
+  running: readonly Placed[],
+  hosts: readonly HostView[],
+  whyNone?: string,
+): Decision {
+  if (whyNone !== undefined) return { granted: new Map(), waiting: new Map(waiting.map(({ name }) => [name, whyNone])) };
   const granted = new Map<string, string>();
   const reasons = new Map<string, string>();
   const placed: Placed[] = [...running];
@@ -57,13 +64,18 @@ export function schedule(waiting: readonly Contender[], running: readonly Placed
   const use = new Usage(placed);
   const queue = [...waiting];
   while (queue.length > 0) {
+    if (!hosts.some((host) => use.hasRoom(host))) {
+      // Most of the time all are full: then nobody is before anybody.
+      for (const job of queue) reasons.set(job.name, use.whyNotParallel(job) ?? whyNotAnywhere(job, hosts, use));
+      break;
+    }
     const index = nextIndex(queue, perRepository);
     const [job] = queue.splice(index, 1) as [Contender];
     const why = use.whyNotParallel(job);
     const found = why === undefined ? hosts.map((host) => ({ host, why: whyNot(job, host, use) })) : [];
     const host = found.find((each) => each.why === undefined)?.host;
     if (!host) {
-      reasons.set(job.name, why ?? (found.map((each) => each.why!).join("; ") || "there is no host"));
+      reasons.set(job.name, why ?? whyNotAnywhere(job, hosts, use));
       continue;
     }
     granted.set(job.name, host.name);
@@ -111,21 +123,30 @@ class Usage {
     return this.#clusters.get(host) ?? 0;
   }
 
+  hasRoom({ name, maxJobs }: HostView): boolean {
+    return maxJobs === undefined || this.jobs(name) < maxJobs;
+  }
+
   whyNotParallel({ run, job, maxParallel }: Contender): string | undefined {
     const now = this.#parallel.get(`${run}/${job}`) ?? 0;
     return maxParallel !== undefined && now >= maxParallel ? `max-parallel: ${now} of ${maxParallel} cells of ${job} run` : undefined;
   }
 }
 
+function whyNotAnywhere(job: Contender, hosts: readonly HostView[], use: Usage): string {
+  return hosts.map((host) => whyNot(job, host, use)).join("; ") || "there is no host";
+}
+
 function whyNot(job: Contender, host: HostView, use: Usage): string | undefined {
-  if (!host.executors.includes(job.executor)) return `host ${host.name} has no executor ${job.executor}`;
   if (job.lane === "untrusted" && job.executor === "host")
     return "executor host is the server's own machine, and the change is not trusted";
   if (!host.lanes.includes(job.lane)) return `host ${host.name} takes no ${job.lane} jobs`;
+  if (!host.isReachable) return `host ${host.name} does not answer${host.message ? `: ${host.message}` : ""}`;
+  if (!host.executors.includes(job.executor))
+    return `host ${host.name} has no executor ${job.executor}${host.message ? `: ${host.message}` : ""}`;
   const wantsKubelets = job.clusters.includes("kind");
   if (job.lane === "untrusted" && wantsKubelets && host.lanes.some((lane) => lane !== "untrusted"))
     return `host ${host.name} is not for the untrusted lane alone, and a cluster with kubelets is root on its host`;
-  if (!host.isReachable) return `host ${host.name} does not answer${host.message ? `: ${host.message}` : ""}`;
   const { maxJobs, maxClusters } = host;
   if (maxJobs !== undefined && use.jobs(host.name) >= maxJobs) return `${use.jobs(host.name)} of ${maxJobs} jobs of host ${host.name} run`;
   if (job.clusters.length > 0 && maxClusters !== undefined && use.clusters(host.name) + job.clusters.length > maxClusters)

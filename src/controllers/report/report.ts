@@ -1,16 +1,19 @@
 /**
  * Checks at the forge: one for each JobRun, and one for a Run that could not make any. The key is a JobRun's or a Run's name.
  *
- * What was reported last is in the history: nothing is reported twice, and after a restart nothing is forgotten.
+ * What was reported last is in the history: nothing is reported twice, and after a restart nothing is forgotten. A forge that does not
+ * answer is asked again, later each time; what is then written is how things stand then.
  */
 import { createHash } from "node:crypto";
-import type { Check, CheckState, Forge } from "../../forges/forge.ts";
+import { SeatrialError } from "../../base/errors.ts";
+import { type Check, type CheckState, type Forge, ForgeError } from "../../forges/forge.ts";
 import type { History } from "../../history/history.ts";
 import type { JobRun } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import type { Run } from "../../resources/run.ts";
+import { hasEnded, type Run, runLabels } from "../../resources/run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
 import type { Lister } from "../lister.ts";
+import type { Result } from "../runtime/controller.ts";
 
 export interface ReporterOptions {
   runs: Lister<Run>;
@@ -30,12 +33,11 @@ export class Reporter {
     this.#options = options;
   }
 
-  async reportRun(name: string): Promise<void> {
+  async reportRun(name: string): Promise<Result> {
     const run = this.#options.runs.get(name);
-    // Its jobs have checks of their own.
-    if (!run || run.status?.cause !== "invalid-workflow" || run.status.total) return;
-    const message = run.status.message ?? "";
-    await this.#report(run, name, {
+    if (!run || !isInvalid(run)) return {};
+    const message = run.status?.message ?? "";
+    return await this.#report(run, name, hasEnded(run), {
       context: run.spec.workflow.path,
       state: "error",
       description: message.split("\n")[0]!,
@@ -43,45 +45,116 @@ export class Reporter {
     });
   }
 
-  async reportJobRun(name: string): Promise<void> {
+  async reportJobRun(name: string): Promise<Result> {
+    const { history, origin } = this.#options;
     const jobRun = this.#options.jobRuns.get(name);
     const run = jobRun && this.#options.runs.get(jobRun.spec.run);
     // A job that is skipped says nothing: a required check that is skipped would look as if it had passed.
-    if (!run || jobRun.spec.skip !== undefined) return;
+    if (!run || jobRun.spec.skip !== undefined) return {};
+    const isFinal = hasEnded(jobRun);
     const { verdict, phase, message } = jobRun.status ?? {};
-    await this.#report(run, name, {
-      context: `${run.spec.workflow.name} / ${jobRun.spec.name}`,
-      state: verdict ? states[verdict] : "pending",
-      description: (message ?? verdict ?? phase ?? "Waiting").split("\n")[0]!,
-      targetUrl: await this.#linkOf(jobRun),
+    // For a moment the status is that of the attempt before.
+    const isAgain = phase === "Finished" && !isFinal;
+    return await this.#report(run, name, isFinal, {
+      context: this.#contextOf(run, jobRun),
+      state: isFinal && verdict ? states[verdict] : "pending",
+      description: (isAgain ? "Waiting" : ((await failingTests(history, jobRun)) ?? message ?? verdict ?? phase ?? "Waiting")).split(
+        "\n",
+      )[0]!,
+      targetUrl: isFinal ? await jobLink(history, origin, jobRun) : jobPage(origin, jobRun),
     });
   }
 
-  /** To the line that failed, where that is known: else to the top. */
-  async #linkOf(jobRun: Stored<JobRun>): Promise<string> {
-    const { origin, history } = this.#options;
-    const page = `${origin}/jobs/${encodeURIComponent(jobRun.metadata.name)}`;
-    const attempt = jobRun.status?.attempts?.at(-1)?.uid;
-    if (jobRun.status?.verdict !== "failed" || attempt === undefined) return page;
-    const [failing] = (await history.queries.tests(attempt, { limit: 1 })).items;
-    const line = failing?.logLine ?? (await firstFailedLine(history, jobRun));
-    return line === undefined ? page : `${page}?line=${line}#L${line}`;
+  /** Names of jobs and cells are made to differ; should expressions of two jobs come to the same all the same, the green one must not hide the red. */
+  #contextOf(run: Stored<Run>, jobRun: Stored<JobRun>): string {
+    const { name, job } = jobRun.spec;
+    const siblings = this.#options.jobRuns.labelled(runLabels.run, run.metadata.name);
+    const isShared = siblings.some(({ spec }) => spec.name === name && spec.job !== job);
+    return isShared ? `${checkName(run, jobRun)} [${job}]` : checkName(run, jobRun);
   }
 
-  async #report(run: Stored<Run>, name: string, shown: Omit<Check, "repositoryId" | "sha" | "sequence">): Promise<void> {
+  async #report(
+    run: Stored<Run>,
+    name: string,
+    isFinal: boolean,
+    shown: Omit<Check, "repositoryId" | "sha" | "sequence">,
+  ): Promise<Result> {
     const { history, now } = this.#options;
     const forge = this.#options.forgeOf(run);
-    if (!forge) return;
+    if (!forge) return {};
     const { source } = run.spec;
     const sha = source.heads?.[0]?.sha ?? source.base.sha;
-    const key = `report/${run.metadata.uid}/${name}`;
+    const key = stateKey(run, name);
     const digest = createHash("sha256")
       .update(JSON.stringify([sha, shown]))
       .digest("hex");
-    if ((await history.state.get(key)) === digest) return;
-    await forge.report({ ...shown, repositoryId: source.repository.id, sha, sequence: now().getTime() });
-    await history.state.set(key, digest, now());
+    const reported = isFinal ? `${digest} ${final}` : digest;
+    if ((await history.state.get(key)) === reported) return {};
+    try {
+      await forge.report({ ...shown, repositoryId: source.repository.id, sha, sequence: now().getTime() });
+    } catch (error) {
+      if (error instanceof ForgeError && error.retryAfterMs !== undefined) return { requeueAfterMs: error.retryAfterMs };
+      // The repository is gone, or it is none of this forge's: there is nowhere to show it.
+      if (!(error instanceof SeatrialError && error.code === "not-found")) throw error;
+    }
+    await history.state.set(key, reported, now());
+    return {};
   }
+}
+
+/** Whether it could not make any jobs, which would have checks of their own. */
+function isInvalid({ status }: Stored<Run>): boolean {
+  return status?.cause === "invalid-workflow" && !status.total;
+}
+
+/** `WORKFLOW / JOB (EVENT)`: the same for each commit, and another for each JobRun of it. */
+export function checkName({ spec: { workflow, source } }: Stored<Run>, jobRun: Stored<JobRun>): string {
+  return `${workflow.name} / ${jobRun.spec.name} (${source.event})`;
+}
+
+/** To the line that failed, where that is known: else to the top. */
+export async function jobLink(history: History, origin: string, jobRun: Stored<JobRun>): Promise<string> {
+  const page = jobPage(origin, jobRun);
+  const attempt = jobRun.status?.attempts?.at(-1)?.uid;
+  if (jobRun.status?.verdict !== "failed" || attempt === undefined) return page;
+  const [failing] = (await history.queries.tests(attempt, { limit: 1 })).items;
+  const line = failing?.logLine ?? (await firstFailedLine(history, jobRun));
+  return line === undefined ? page : `${page}?line=${line}#L${line}`;
+}
+
+/** What the check of a job says whose tests failed: their names say more than which step that was. */
+async function failingTests(history: History, { status }: Stored<JobRun>): Promise<string | undefined> {
+  const attempt = status?.attempts?.at(-1)?.uid;
+  if (status?.verdict !== "failed" || attempt === undefined) return undefined;
+  const { items, next } = await history.queries.tests(attempt, { limit: 3 });
+  const failed = items.filter(({ verdict }) => verdict === "failed" || verdict === "error");
+  if (failed.length === 0) return undefined;
+  const isAll = next === undefined || failed.length < items.length;
+  return `${failed.map(({ name }) => name).join(", ")}${isAll ? "" : ", …"} failed`;
+}
+
+function jobPage(origin: string, { metadata }: Stored<JobRun>): string {
+  return `${origin}/jobs/${encodeURIComponent(metadata.name)}`;
+}
+
+/** At the end of what is stored of a check that is as it will stay. */
+const final = "final";
+
+function stateKey(run: Stored<Run>, name: string): string {
+  return `report/${run.metadata.uid}/${name}`;
+}
+
+/** Whether the forge shows how all ended. Resources that have ended must not go before. */
+export async function isReported(history: History, run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<boolean> {
+  const said = jobRuns.filter(({ spec }) => spec.skip === undefined);
+  const names = (isInvalid(run) ? [run] : said).map(({ metadata }) => metadata.name);
+  const states = await Promise.all(names.map(async (name) => await history.state.get(stateKey(run, name))));
+  return states.every((state) => state?.endsWith(final));
+}
+
+/** What is kept of the checks of resources that are gone goes, too. */
+export async function forgetReports(history: History, run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<void> {
+  for (const { metadata } of [run, ...jobRuns]) await history.state.delete(stateKey(run, metadata.name));
 }
 
 const states: Record<Verdict, CheckState> = {

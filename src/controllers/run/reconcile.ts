@@ -2,17 +2,20 @@
  * Runs: makes the JobRuns that plan.ts asks for, passes an abort on, and says how the Run stands. The key is the Run's name.
  *
  * JobRuns have deterministic names: one that is there already was made by an earlier pass that did not get to its end.
+ *
+ * A rerun raises `spec.attempt`: the Run is then live again, its status that of the new attempt, until that has its verdict.
  */
 import { isDeepStrictEqual } from "node:util";
 import { SeatrialError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import { type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
+import { hasEnded, type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
 import type { Json } from "../../workflows/expressions.ts";
 import { type PlannedJobRun } from "../../workflows/decide.ts";
-import { planRun, type RunPlan } from "../../workflows/plan.ts";
+import { invalidRun, planRun, type RunPlan } from "../../workflows/plan.ts";
 import { readWorkflow } from "../../workflows/read.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
 import type { Lister } from "../lister.ts";
@@ -37,22 +40,36 @@ export class RunReconciler {
   readonly #options: RunReconcilerOptions;
   /** Workflows by digest: the text of a digest never changes. */
   readonly #workflows = new Map<string, Workflow>();
+  /** Events by digest, but for large ones. */
+  readonly #events = new Map<string, Json>();
+  /** JobRuns that were made and that the cache has not shown yet, and when. */
+  readonly #made = new Map<string, number>();
+  /** When the counts of a Run that is live were written last. */
+  readonly #counted = new Map<string, number>();
 
   constructor(options: RunReconcilerOptions) {
     this.#options = options;
   }
 
-  async reconcile(name: string): Promise<void> {
+  async reconcile(name: string): Promise<{ requeueAfterMs?: number }> {
     const run = this.#options.runs.get(name);
-    if (!run || run.metadata.deletionTimestamp !== undefined || run.status?.phase === "Finished") return;
+    if (!run || run.metadata.deletionTimestamp !== undefined || hasEnded(run)) {
+      this.#counted.delete(name);
+      return {};
+    }
     const plan = await this.#plan(run);
+    for (const { metadata } of this.#options.jobRuns.labelled(runLabels.run, name)) this.#made.delete(metadata.name);
+    const isBehind = plan.create.some((planned) => this.#made.has(planned.name));
     await Promise.all(plan.create.map(async (planned) => await this.#create(run, planned)));
+    await Promise.all(plan.again.map(async (planned) => await this.#runAgain(run, planned)));
     await Promise.all(
       plan.abort.map(async ({ name: jobRun, reason }) => {
         await this.#options.store.patch(jobRunKind, jobRun, { spec: { abort: reason } });
       }),
     );
-    await this.#writeStatus(run, plan.status);
+    const { requeueAfterMs } = await this.#writeStatus(run, plan.status);
+    const afterMs = requeueAfterMs ?? (isBehind ? limits.cacheBehindMs : undefined);
+    return afterMs === undefined ? {} : { requeueAfterMs: afterMs };
   }
 
   async #plan(run: Stored<Run>): Promise<RunPlan> {
@@ -65,16 +82,15 @@ export class RunReconciler {
         contexts: { github: githubContext(run, event, this.#options.serverUrlOf(run)), vars },
         jobRuns: this.#options.jobRuns.labelled(runLabels.run, metadata.name),
         selected: spec.jobs,
+        matrix: spec.matrix,
+        attempt: spec.attempt,
+        rerun: spec.rerun,
         isAborted: spec.abort !== undefined,
+        abortReason: spec.abort,
       });
     } catch (error) {
       if (!(error instanceof SeatrialError) || error.retryable) throw error;
-      const message = error.message.slice(0, 4096);
-      return {
-        create: [],
-        abort: [],
-        status: { phase: "Finished", verdict: "error", cause: "invalid-workflow", message, counts: {}, total: 0 },
-      };
+      return invalidRun(error.message.slice(0, 4096));
     }
   }
 
@@ -92,7 +108,14 @@ export class RunReconciler {
 
   async #eventOf({ spec }: Stored<Run>): Promise<Json> {
     const { eventDigest } = spec.source;
-    return eventDigest === undefined ? {} : (JSON.parse(await this.#textOf(eventDigest, "the event's payload")) as Json);
+    if (eventDigest === undefined) return {};
+    const known = this.#events.get(eventDigest);
+    if (known !== undefined) return known;
+    const text = await this.#textOf(eventDigest, "the event's payload");
+    const event = JSON.parse(text) as Json;
+    if (this.#events.size >= keptEvents) this.#events.clear();
+    if (text.length <= keptEventCharacters) this.#events.set(eventDigest, event);
+    return event;
   }
 
   async #textOf(digest: string, what: string): Promise<string> {
@@ -102,40 +125,70 @@ export class RunReconciler {
   }
 
   async #create(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }): Promise<void> {
-    const { labels, ...planned } = spec;
-    const { source, attempt, hold } = run.spec;
+    const now = this.#options.now().getTime();
+    for (const [made, at] of this.#made) {
+      if (now - at < limits.cacheBehindMs) break; // They are in the order of their times.
+      this.#made.delete(made);
+    }
+    // Made a moment ago: the cache is behind, and its event will wake us.
+    if (this.#made.has(name)) return;
+    this.#made.set(name, now);
     try {
-      await this.#options.store.create(jobRunKind, {
-        metadata: { name, labels: { [runLabels.run]: run.metadata.name } },
-        spec: {
-          ...planned,
-          run: run.metadata.name,
-          repository: source.repository.name,
-          lane: source.lane,
-          runsOn: this.#options.runsOn(labels, run),
-          ...(attempt === undefined ? {} : { attempt }),
-          ...(hold === undefined ? {} : { hold }),
-        },
-      });
+      const metadata = { name, labels: { [runLabels.run]: run.metadata.name } };
+      await this.#options.store.create(jobRunKind, { metadata, spec: this.#specOf(run, spec) });
     } catch (error) {
-      if (!(error instanceof ApiError && error.reason === "already-exists")) throw error;
+      if (error instanceof ApiError && error.reason === "already-exists") return;
+      this.#made.delete(name);
+      throw error;
     }
   }
 
-  async #writeStatus(run: Stored<Run>, planned: RunPlan["status"]): Promise<void> {
+  /** Another attempt of a JobRun that is there; what was said of the one before, an abort, is not said of this one. */
+  async #runAgain(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }): Promise<void> {
+    const jobRun = this.#options.jobRuns.get(name);
+    if (jobRun) await this.#options.store.replace(jobRunKind, { ...jobRun, spec: this.#specOf(run, spec) });
+  }
+
+  #specOf(run: Stored<Run>, { labels, ...planned }: PlannedJobRun): JobRunSpec {
+    const { source, attempt, hold } = run.spec;
+    return {
+      ...planned,
+      run: run.metadata.name,
+      repository: source.repository.name,
+      lane: source.lane,
+      runsOn: this.#options.runsOn(labels, run),
+      ...(attempt === undefined ? {} : { attempt }),
+      ...(hold === undefined ? {} : { hold }),
+    };
+  }
+
+  async #writeStatus(run: Stored<Run>, planned: RunPlan["status"]): Promise<{ requeueAfterMs?: number }> {
     const now = this.#options.now().toISOString();
     const before = run.status;
+    const attempt = run.spec.attempt ?? 1;
+    const isAnother = (before?.attempt ?? 1) < attempt;
     // Only what is planned now: a message of before is no longer true.
     const status: RunStatus = {
       ...planned,
-      startedAt: before?.startedAt ?? now,
+      ...(attempt > 1 ? { attempt } : {}),
+      startedAt: (isAnother ? undefined : before?.startedAt) ?? now,
       ...(planned.phase === "Finished" ? { finishedAt: now } : {}),
     };
     const { epoch: _epoch, ...known } = before ?? {};
-    if (isDeepStrictEqual(status, known)) return;
+    if (isDeepStrictEqual(status, known)) return {};
+    if (isDeepStrictEqual({ ...status, counts: {}, total: 0 }, { ...known, counts: {}, total: 0 })) {
+      // Each of its jobs changes the counts several times: a write for each would be as many as the jobs' own.
+      const waitMs = (this.#counted.get(run.metadata.name) ?? 0) + limits.runCountsMs - this.#options.now().getTime();
+      if (waitMs > 0) return { requeueAfterMs: waitMs };
+    }
+    this.#counted.set(run.metadata.name, this.#options.now().getTime());
     await this.#options.store.writeStatus(runKind, run, status);
+    return {};
   }
 }
 
 /** Workflows of different runs that are read at the same time are few; each is some KB. */
 const keptWorkflows = 500;
+/** Events of runs that are live at the same time; a push has 10 KB. */
+const keptEvents = 200;
+const keptEventCharacters = 128 * 1024;

@@ -133,6 +133,21 @@ export class Gitea implements Forge {
     }
   }
 
+  async pullRequest(repositoryId: string, number: number, signal?: AbortSignal): Promise<PullRequestChange | undefined> {
+    const { id, name } = await this.repository(repositoryId, signal);
+    let answer: unknown;
+    try {
+      answer = await this.#api.call("GET", `${pathOf(name)}/pulls/${number}`, undefined, signal);
+    } catch (error) {
+      if (error instanceof ForgeError && error.status === 404) return undefined;
+      throw error;
+    }
+    // One whose head cannot be found any more is as good as closed.
+    const read = pullRequestSchema.extend({ state: z.literal("open") }).safeParse(answer);
+    if (!read.success) return undefined;
+    return { event: "pull_request", action: "synchronize", repository: { id, name }, ...readPullRequest(read.data) };
+  }
+
   async laneOf(change: Change, signal?: AbortSignal): Promise<LaneDecision> {
     if (change.event === "push") return { lane: "trusted", reason: "it was pushed to the repository itself" };
     const { repository, head, author } = change;

@@ -24,6 +24,7 @@ import type {
   ForgeRepository,
   LaneDecision,
   LinkTarget,
+  PullRequestChange,
   PullRequestComment,
   ShownCheck,
 } from "../forge.ts";
@@ -100,9 +101,9 @@ export class LocalForge implements Forge {
   ): Promise<{ seen: SeenRefs; deliveries: Delivery[] }> {
     const repository = this.#of(repositoryId);
     const refs = await readRefs(this.#environment, repository.folder, signal);
-    const defaultBranch = await defaultBranchOf(this.#environment, repository.folder);
     const changes = seen ? changesBetween(seen.refs, refs) : [];
     const counter = seen?.counter ?? 0;
+    const defaultBranch = changes.length > 0 ? await defaultBranchOf(this.#environment, repository.folder) : "";
     const deliveries = changes.flatMap((change, index) => {
       const told = payloadOf({ ...repository, defaultBranch }, this.#user, refs, change);
       return told ? [{ id: `${repositoryId}-${counter + index + 1}`, repositoryId, ...told }] : [];
@@ -145,6 +146,13 @@ export class LocalForge implements Forge {
       if (change?.event === "pull_request") yield change;
       if (change?.event === "push") yield { event: "push", repository: change.repository, ref, after };
     }
+  }
+
+  async pullRequest(repositoryId: string, number: number, signal?: AbortSignal): Promise<PullRequestChange | undefined> {
+    for await (const head of this.heads(repositoryId, signal)) {
+      if (head.event === "pull_request" && head.number === number) return head;
+    }
+    return undefined;
   }
 
   laneOf(change: Change): Promise<LaneDecision> {

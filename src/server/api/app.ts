@@ -2,7 +2,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { type Context, Hono } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { InvalidError, messageOf, SeatrialError } from "../../base/errors.ts";
+import { InvalidError, messageOf, SeatrialError, systemCodeOf } from "../../base/errors.ts";
 import { openApi, type Route } from "./route.ts";
 
 export interface ApiAppOptions {
@@ -14,8 +14,8 @@ export interface ApiAppOptions {
 
 export function apiApp({ routes, token, version }: ApiAppOptions): Hono {
   const app = new Hono();
-  const description = openApi(routes, version);
-  app.get("/api/v1/openapi.json", (context) => context.json(description));
+  let description: object | undefined; // Made when somebody asks.
+  app.get("/api/v1/openapi.json", (context) => context.json((description ??= openApi(routes, version))));
   for (const route of routes) {
     app.on(route.method.toUpperCase(), route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (context) => {
       if (route.isProtected && token !== undefined && !holdsToken(context, token)) {
@@ -78,5 +78,12 @@ function errorAnswer(error: unknown, status?: number): Response {
     message: messageOf(error),
     ...(isKnown && error.hint !== undefined ? { hint: error.hint } : {}),
   };
-  return Response.json({ error: body }, { status: (status ?? (isKnown ? (statuses[error.code] ?? 500) : 500)) as ContentfulStatusCode });
+  return Response.json({ error: body }, { status: (status ?? statusOf(error)) as ContentfulStatusCode });
+}
+
+/** A full disk is no defect: the same call succeeds when there is room. */
+function statusOf(error: unknown): number {
+  if (systemCodeOf(error) === "ENOSPC") return 507;
+  if (!(error instanceof SeatrialError)) return 500;
+  return statuses[error.code] ?? (error.retryable ? 503 : 500);
 }

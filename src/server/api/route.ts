@@ -1,6 +1,13 @@
 /** One route of the public API: what it takes and gives, from which its checks and its description (OpenAPI 3.1) are made. */
 import { z } from "zod";
+import { limits } from "../../base/limits.ts";
 import type { Context } from "hono";
+
+/** Parameters of every list that is paged. */
+export const cursor = {
+  cursor: z.string().optional().describe("As the page before gave it."),
+  limit: z.coerce.number().int().min(1).max(limits.pageItemsMost).optional().describe("Items of a page."),
+};
 
 export interface Route {
   method: "get" | "post" | "put" | "delete";
@@ -27,7 +34,7 @@ export interface Call {
 }
 
 /** The form of every answer that is no success. */
-export const errorSchema = z.object({
+const errorSchema = z.object({
   error: z.object({
     code: z.string().describe("One word for programs."),
     message: z.string().describe("What was wrong, for people."),
@@ -49,18 +56,20 @@ export function openApi(routes: readonly Route[], version: string): object {
         name,
         in: "query",
         required: !(schema as z.ZodType).safeParse(undefined).success,
-        schema: jsonSchema(schema as z.ZodType),
+        schema: jsonSchema(schema as z.ZodType, "input"),
       })),
     ];
     const answer =
       route.answer instanceof z.ZodType
-        ? { "application/json": { schema: jsonSchema(route.answer) } }
+        ? { "application/json": { schema: jsonSchema(route.answer, "output") } }
         : { [route.answer.contentType]: { schema: { type: "string" } } };
     (paths[route.path] ??= {})[route.method] = {
       operationId: route.operation,
       summary: route.summary,
       ...(parameters.length > 0 ? { parameters } : {}),
-      ...(route.body ? { requestBody: { required: true, content: { "application/json": { schema: jsonSchema(route.body) } } } } : {}),
+      ...(route.body
+        ? { requestBody: { required: true, content: { "application/json": { schema: jsonSchema(route.body, "input") } } } }
+        : {}),
       ...(route.isProtected ? { security: [{ token: [] }] } : {}),
       responses: {
         "200": { description: "As asked.", content: answer },
@@ -73,7 +82,7 @@ export function openApi(routes: readonly Route[], version: string): object {
     info: { title: "Seatrial", version, license: { name: "Apache-2.0", identifier: "Apache-2.0" } },
     paths,
     components: {
-      schemas: { Error: jsonSchema(errorSchema) },
+      schemas: { Error: jsonSchema(errorSchema, "output") },
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "The server's token, in the file `api-token` of its data folder." },
       },
@@ -81,10 +90,11 @@ export function openApi(routes: readonly Route[], version: string): object {
   };
 }
 
-function jsonSchema(schema: z.ZodType): object {
+/** @param io whether it is what a caller may leave out, or what an answer has. */
+function jsonSchema(schema: z.ZodType, io: "input" | "output"): object {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
     target: "draft-2020-12",
-    io: "output",
+    io,
     unrepresentable: "any",
   }) as Record<string, unknown>;
   return rest;

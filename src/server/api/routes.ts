@@ -1,8 +1,7 @@
 /**
- * The public API: what pages, commands and other programs ask. Reads come from the history, the logs and the object store; what
- * changes something writes a resource and answers.
+ * The public API: what pages, commands and other programs ask. Reads are here, and come from the history, the logs and the object
+ * store; what changes something is in files of its own, writes to a store, and answers.
  */
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
@@ -14,21 +13,20 @@ import type { Store } from "../../kube/store.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { LogStore } from "../../logs/log-store.ts";
 import { clusterKind } from "../../resources/kinds.ts";
-import { jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import { type Run, runKind } from "../../resources/run.ts";
+import type { Run } from "../../resources/run.ts";
 import { verdicts } from "../../resources/verdict.ts";
-import { readWorkflow } from "../../workflows/read.ts";
+import type { SecretStore } from "../../secrets/store.ts";
 import { jobPath, runPath } from "../pages/runs.ts";
-import type { Route } from "./route.ts";
+import { changeRoutes } from "./changes.ts";
+import { deliveryRoutes } from "./deliveries.ts";
+import { cursor, type Route } from "./route.ts";
 import {
   artifactSchema,
   checkSchema,
   jobSchema,
   type JobView,
   linesSchema,
-  type NewRun,
-  newRunSchema,
   pageOf,
   runSchema,
   type RunBody,
@@ -36,6 +34,7 @@ import {
   runViewSchema,
   testSchema,
 } from "./schemas.ts";
+import { secretRoutes } from "./secrets.ts";
 
 export interface ApiOptions {
   history: History;
@@ -49,13 +48,14 @@ export interface ApiOptions {
   checksOf?: ((run: Stored<Run>) => Promise<ShownCheck[]>) | undefined;
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
+  /** Undefined where none are kept. */
+  secrets?: SecretStore | undefined;
+  /** A forge's id of a repository, by its name; what is not given here is looked for in the history. */
+  repositoryId?: ((forge: string, name: string) => Promise<string | undefined>) | undefined;
+  /** A delivery waits to be handled again. */
+  onReplay?: (() => void) | undefined;
   now(): Date;
 }
-
-const cursor = {
-  cursor: z.string().optional().describe("As the page before gave it."),
-  limit: z.coerce.number().int().min(1).max(limits.pageItemsMost).optional().describe("Items of a page."),
-};
 
 export function apiRoutes(options: ApiOptions): Route[] {
   const { history, logs } = options;
@@ -70,8 +70,10 @@ export function apiRoutes(options: ApiOptions): Route[] {
     const { summary, jobRun, attempts } = found;
     const clusters = await Promise.all(
       (jobRun.status?.clusters ?? []).map(async (each) => {
-        const kubeconfig = (await options.store?.get(clusterKind, each.cluster))?.status?.kubeconfig;
-        return { name: each.name, ...(kubeconfig === undefined ? {} : { kubeconfig }) };
+        // What is known of a job is in the history: a control plane that is away hides no more than this.
+        const cluster = await options.store?.get(clusterKind, each.cluster).catch(() => undefined);
+        const kubeconfig = cluster?.status?.kubeconfig;
+        return { ...each, ...(kubeconfig === undefined ? {} : { kubeconfig }) };
       }),
     );
     return {
@@ -116,11 +118,6 @@ export function apiRoutes(options: ApiOptions): Route[] {
     return attempt.uid;
   };
 
-  const storeOf = (): Store => {
-    if (options.store) return options.store;
-    throw new SeatrialError("conflict", "no server runs here, and only a server can do that", { hint: "seatrial up starts one" });
-  };
-
   const attemptQuery = { attempt: z.coerce.number().int().min(1).optional().describe("Which attempt. Default: the last.") };
 
   return [
@@ -144,16 +141,6 @@ export function apiRoutes(options: ApiOptions): Route[] {
         const page = await queries.runs(query);
         return context.json({ ...page, items: page.items.map(runBody) });
       },
-    },
-    {
-      method: "post",
-      path: "/api/v1/runs",
-      operation: "createRun",
-      summary: "Starts a workflow for a change.",
-      isProtected: true,
-      body: newRunSchema,
-      answer: z.object({ name: z.string() }),
-      handle: async ({ body, context }) => context.json({ name: await createRun(storeOf(), options, body as NewRun) }),
     },
     {
       method: "get",
@@ -188,38 +175,6 @@ export function apiRoutes(options: ApiOptions): Route[] {
           }
         }
         return streamOf(views(), "application/x-ndjson", abort);
-      },
-    },
-    {
-      method: "post",
-      path: "/api/v1/runs/{run}/abort",
-      operation: "abortRun",
-      summary: "Ends a run, or one of its jobs.",
-      isProtected: true,
-      body: z.object({ reason: z.string().max(1024), job: z.string().optional().describe("Name of a JobRun. Default: the whole run.") }),
-      answer: z.object({}),
-      handle: async ({ params, body, context }) => {
-        const { reason, job } = body as { reason: string; job?: string };
-        const spec = { abort: reason };
-        if (job === undefined) await storeOf().patch(runKind, params["run"]!, { spec });
-        else await storeOf().patch(jobRunKind, job, { spec });
-        return context.json({});
-      },
-    },
-    {
-      method: "post",
-      path: "/api/v1/runs/{run}/hold",
-      operation: "holdRun",
-      summary: "Keeps the clusters of jobs that fail, or of a job that is held already, for some time.",
-      isProtected: true,
-      body: z.object({ forSeconds: z.int().min(1).max(86_400), job: z.string().optional() }),
-      answer: z.object({ jobs: z.array(z.string()) }),
-      handle: async ({ params, body, context }) => {
-        const { forSeconds, job } = body as { forSeconds: number; job?: string };
-        const { jobs } = await runViewOf(params["run"]!);
-        const wanted = jobs.filter(({ name, jobName }) => job === undefined || name === job || jobName === job);
-        for (const { name } of wanted) await storeOf().patch(jobRunKind, name, { spec: { hold: { forSeconds } } });
-        return context.json({ jobs: wanted.map(({ name }) => name) });
       },
     },
     {
@@ -337,34 +292,13 @@ export function apiRoutes(options: ApiOptions): Route[] {
         });
       },
     },
+    ...changeRoutes(options),
+    ...secretRoutes(options),
+    ...deliveryRoutes(options),
   ];
 }
 
-/** Makes a Run; the same change, workflow and time give another one. @returns its name. */
-async function createRun(store: Store, options: ApiOptions, { source, workflow, event, jobs, hold }: NewRun): Promise<string> {
-  const { history } = options;
-  const now = options.now();
-  const { name } = readWorkflow(workflow.text, workflow.path);
-  const [digest, eventDigest] = await Promise.all([
-    history.documents.put(workflow.text, now),
-    history.documents.put(JSON.stringify(event), now),
-  ]);
-  const key = [source.forge, source.repository.id, source.event, source.ref, source.commit, workflow.path, now.toISOString()].join("\n");
-  const run = `run-${createHash("sha256").update(key).digest("hex").slice(0, 12)}`;
-  const spec: Run["spec"] = {
-    source: { ...source, eventDigest },
-    workflow: { path: workflow.path, name, digest },
-    ...(jobs ? { jobs } : {}),
-    ...(hold ? { hold } : {}),
-  };
-  await options.noteRun?.(run);
-  const made = await store.create(runKind, { metadata: { name: run }, spec });
-  // Whoever asked may look at once.
-  await history.projection.projectRuns([made]);
-  return run;
-}
-
-export function lineLink(jobRun: string, line: number, last = line): string {
+function lineLink(jobRun: string, line: number, last = line): string {
   const range = last > line ? `L${line}-L${last}` : `L${line}`;
   return `${jobPath(jobRun)}?line=${line}#${range}`;
 }

@@ -27,7 +27,7 @@ export const runSchema = z.object({
   link: z.string().describe("The page of it, below the server's origin."),
 });
 
-export const stepSchema = z.object({
+const stepSchema = z.object({
   name: z.string(),
   state: z.enum(["running", "finished"]),
   verdict: verdictSchema.optional(),
@@ -39,7 +39,7 @@ export const stepSchema = z.object({
   firstLine: z.int().describe("Its first line in the log, from 1."),
 });
 
-export const attemptSchema = z.object({
+const attemptSchema = z.object({
   uid: z.string(),
   number: z.int(),
   executor: z.string(),
@@ -58,7 +58,13 @@ export const jobSchema = z.object({
   job: z.string().describe("Id in the workflow."),
   jobName: z.string().describe("With the matrix cell."),
   needs: z.array(z.string()),
-  clusters: z.array(z.object({ name: z.string(), kubeconfig: z.string().optional() })),
+  clusters: z.array(
+    z.object({
+      name: z.string().describe("Key in the workflow."),
+      cluster: z.string().describe("Name of the Cluster."),
+      kubeconfig: z.string().optional().describe("Path of the file, on the server's machine; while the cluster is there."),
+    }),
+  ),
   heldUntil: time.optional(),
   attempts: z.array(attemptSchema),
   link: z.string(),
@@ -78,11 +84,24 @@ export const newRunSchema = z.object({
       .max(1024 * 1024)
       .describe("The file."),
   }),
-  event: z.json().describe("The event's payload."),
+  event: z.record(z.string(), z.unknown()).describe("The event's payload."),
   jobs: runSpecSchema.shape.jobs,
+  matrix: runSpecSchema.shape.matrix,
   hold: jobRunSpecSchema.shape.hold,
 });
 export type NewRun = z.infer<typeof newRunSchema>;
+
+const job = z.string().optional().describe("Name of a job, or of a JobRun. Default: all.");
+
+export const rerunSchema = z
+  .object({ failed: z.boolean().optional().describe("Only what did not pass. Default: false."), job })
+  .refine((body) => !(body.failed && body.job !== undefined), "either the jobs that failed or one by its name");
+export type RerunBody = z.infer<typeof rerunSchema>;
+
+export const holdSchema = z.object({
+  forSeconds: z.int().min(0).max(86_400).describe("How long; 0 lets them go. Unit: seconds."),
+  job,
+});
 
 export const lineSchema = z.object({
   number: z.int().describe("From 1."),
@@ -90,6 +109,7 @@ export const lineSchema = z.object({
   isCut: z.boolean().describe("The raw log has the rest."),
   time,
 });
+export type LineBody = z.infer<typeof lineSchema>;
 export const linesSchema = z.object({
   lines: z.array(lineSchema),
   next: z.int().optional().describe("Line to ask for next."),
@@ -114,9 +134,26 @@ export const artifactSchema = z.object({ path: z.string(), size: z.int(), digest
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({ items: z.array(item), next: z.string().optional().describe("Cursor of the next page.") });
 
+export const secretSchema = z.object({ name: z.string(), createdAt: time, updatedAt: time });
+export type SecretBody = z.infer<typeof secretSchema>;
+
+export const deliverySchema = z.object({
+  id: z.int().describe("Ours: counts up in the order of arrival."),
+  forge: z.string(),
+  delivery: z.string().describe("The forge's id of it."),
+  event: z.string(),
+  state: z.enum(["waiting", "done", "failed"]),
+  attempts: z.int().describe("How often it was handled."),
+  error: z.string().optional().describe("What went wrong in the last attempt."),
+  receivedAt: time,
+  endedAt: time.optional(),
+});
+export type DeliveryBody = z.infer<typeof deliverySchema>;
+
 export const checkSchema = z.object({
   context: z.string().describe("Its name at the commit."),
   state: z.enum(["pending", "success", "failure", "error"]),
   description: z.string(),
   targetUrl: z.string(),
 });
+export type CheckBody = z.infer<typeof checkSchema>;

@@ -133,7 +133,7 @@ function eventList(events: readonly ClusterEvent[]): Html {
     </table>`;
 }
 
-export function lineHref(jobRun: string, line: number): string {
+function lineHref(jobRun: string, line: number): string {
   return `${jobPath(jobRun)}?line=${line}#L${line}`;
 }
 
@@ -181,7 +181,7 @@ export class LogRenderer {
 export const jobBottom = pageBottom;
 
 /** Colours and cursor movements are for terminals; of a line that was overwritten, the last text counts. */
-export function withoutAnsi(text: string): string {
+function withoutAnsi(text: string): string {
   // oxlint-disable-next-line no-control-regex -- these are what is looked for
   const plain = text.replaceAll(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "").replace(/\r$/, "");
   return plain.slice(plain.lastIndexOf("\r") + 1);

@@ -38,7 +38,7 @@ export function escapeText(text: string): string {
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
-export const verdictMarks: Record<Verdict, string> = {
+const verdictMarks: Record<Verdict, string> = {
   passed: "✓",
   failed: "✗",
   error: "⚠",

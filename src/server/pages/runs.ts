@@ -69,7 +69,7 @@ export function jobPath(jobRun: string): string {
   return `/jobs/${encodeURIComponent(jobRun)}`;
 }
 
-export function shortRef(ref: string): string {
+function shortRef(ref: string): string {
   return ref
     .replace(/^refs\/heads\//, "")
     .replace(/^refs\/tags\//, "tag ")
