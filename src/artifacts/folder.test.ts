@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { limits } from "../base/limits.ts";
 import { describeObjectStore } from "./conformance.ts";
+import { currentProcess, formatIdentity, type ProcessIdentity } from "../process/identity.ts";
 import { FolderStore } from "./folder.ts";
 
 async function folder(): Promise<string> {
@@ -33,12 +34,16 @@ test("a key that is another's folder is refused, either way", async () => {
   expect((await store.list({ prefix: "", limit: 9 })).objects).toEqual([{ key: "a/b", size: 1 }]);
 });
 
-test("what a process that died had half written is removed after a day", async () => {
+test("what a process that died had half written is removed, or after a day where it is not known who that was", async () => {
   const root = await folder();
   const store = new FolderStore(root);
   await mkdir(join(root, "incoming"));
   const now = new Date();
+  const self = currentProcess();
+  const nameOf = (writer: ProcessIdentity) => `${formatIdentity(writer).replaceAll("/", "+")}+id`;
   for (const [name, ageMs] of [
+    [nameOf(self), 1_000],
+    [nameOf({ ...self, startTime: "1" }), 1_000],
     ["old", limits.objectAbandonedMs + 1_000],
     ["young", 1_000],
   ] as const) {
@@ -47,5 +52,5 @@ test("what a process that died had half written is removed after a day", async (
     await utimes(join(root, "incoming", name), at, at);
   }
   await store.removeAbandoned(now);
-  expect(await readdir(join(root, "incoming"))).toEqual(["young"]);
+  expect(await readdir(join(root, "incoming"))).toEqual([nameOf(self), "young"]);
 });

@@ -4,7 +4,7 @@
  *
  * ```
  * objects/KEY     what there is; other tools may read it
- * incoming/…      what is being written; left behind by a process that died, see removeAbandoned
+ * incoming/…      what is being written, by the process of its name; left behind by one that died, see removeAbandoned
  * ```
  */
 import { createHash, randomUUID } from "node:crypto";
@@ -13,10 +13,14 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "
 import { dirname, join, resolve } from "node:path";
 import { SeatrialError, systemCodeOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 import { checkKey, type ListRequest, type ObjectInfo, type ObjectStore, type PutOptions } from "./object-store.ts";
 
 /** Bytes that are hashed and written at once: a millisecond of the event loop. */
 const pieceBytes = 256 * 1024;
+
+/** Between the parts of the name of what is being written. */
+const separator = "+";
 
 export class FolderStore implements ObjectStore {
   readonly #objects: string;
@@ -31,7 +35,7 @@ export class FolderStore implements ObjectStore {
   async put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array, options: PutOptions = {}): Promise<ObjectInfo & { digest: string }> {
     checkKey(key);
     await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
-    const incoming = join(this.#incoming, randomUUID());
+    const incoming = join(this.#incoming, [...formatIdentity(currentProcess()).split("/"), randomUUID()].join(separator));
     const file = await open(incoming, "wx", 0o600);
     try {
       const written = await writeAll(file, body, `object ${key}`, options);
@@ -109,8 +113,10 @@ export class FolderStore implements ObjectStore {
   async removeAbandoned(now: Date): Promise<void> {
     for (const name of await readdir(this.#incoming).catch(() => [])) {
       const path = join(this.#incoming, name);
+      const writer = parseIdentity(name.split(separator).slice(0, -1).join("/"));
       const found = await stat(path).catch(() => undefined);
-      if (found && now.getTime() - found.mtimeMs > limits.objectAbandonedMs) await rm(path, { force: true });
+      const isOld = found && now.getTime() - found.mtimeMs > limits.objectAbandonedMs;
+      if (isOld || (writer && lifeOf(writer) === "dead")) await rm(path, { force: true });
     }
   }
 

@@ -164,8 +164,6 @@ export const limits = {
   afterAbortMs: 300_000,
   /** An executor's stop: the grace of a step, and what it takes to deliver the rest of the log. */
   runnerStopMs: 30_000,
-  /** From when on an installation that lost its record may reap what an attempt made: the longest job has 72 hours. */
-  attemptLifeMs: 74 * 3_600_000,
   /** Outputs of one job: what the API server takes in one resource, with room for the rest of it. */
   jobOutputBytes: 1024 * 1024,
   /** A line that begins like a workflow command and does not end by then is text. */
@@ -328,8 +326,8 @@ export const limits = {
   jobMinutes: 360,
   /** Boots of one cluster for a job: the second heals what a host's hiccup broke, a third would only take longer. */
   clusterBoots: 2,
-  /** A job's cluster may live so long when no server is there to judge: the longest job, and a day in which it is held. */
-  jobClusterMs: 172_800_000,
+  /** What a job made may live so long when no server is there to judge: the longest job, 72 hours, and a day in which it is held. */
+  jobClusterMs: 98 * 3_600_000,
   /** Finished runs stay in the API so long, for people with kubectl; the history has them. */
   finishedRunMs: 600_000,
   /** Upkeep is cheap when there is nothing to do: four lists. */
@@ -352,6 +350,28 @@ export const limits = {
   streamPollMs: 1_000,
   /** Lines of a log that one page shows: a browser lays out so many in half a second. */
   pageLogLines: 5_000,
+  /** Of clusters that jobs write to: 200 events at 1.5 MiB, etcd's bound, still fit into memory. */
+  collectEvents: 200,
+  /** Of the name of a file that is made from a pod's. */
+  archiveNameLength: 200,
+  /** What is kept of one cluster of a job that failed. */
+  evidenceBytes: 256 * 1024 ** 2,
+  /** A cluster of a job that is not up by then, waiting for others included, is given up. */
+  jobClusterBootMs: 30 * 60_000,
+  /** A runner that could not be started is started again for so long, where that may help. */
+  runnerStartMs: 2 * 60_000,
+  /** Of an artifact, masked at once: a millisecond of the runner. */
+  maskPieceBytes: 256 * 1024,
+  /** Attempts that a JobRun's status keeps beside the last. */
+  attemptsShown: 99,
+  /** What one attempt may leave, all together. */
+  attemptArtifactBytes: 10 * 1024 ** 3,
+  /** The least memory of a container whose change is not trusted; it gets a fair part of its host's. */
+  isolatedMemoryLeast: 512 * 1024 ** 2,
+  /** A runner's report: outputs, and the steps and annotations since the last. */
+  reportBytes: 4 * 1024 ** 2,
+  /** Files of workflows in one commit. */
+  workflowFiles: 100,
   /** What is kept of the message of a cluster's event. */
   eventMessageLength: 2_048,
   /** How often hosts are asked whether they answer: a job that waits for one waits so long more. */

@@ -51,11 +51,6 @@ export class BareProvider implements ClusterProvider {
   }
 
   async create(request: CreateRequest): Promise<void> {
-    const { cluster, isIsolated } = request;
-    if (isIsolated && (cluster.spec.bare?.apiServerFlags ?? []).length > 0)
-      throw new SeatrialError("refused", `cluster ${cluster.metadata.name}: a change that is not trusted may not set bare.apiServerFlags`, {
-        hint: "the API server is a process of the server's own machine, and its flags name files",
-      });
     await this.#start({ ...request, isDurable: request.ownership.owner === "declared", port: request.apiServerPort });
     await copyFile(join(controlPlaneDirectory(request.directory), "admin.kubeconfig"), request.kubeconfig);
   }

@@ -37,7 +37,11 @@ export async function collectCluster(
       ? [
           keep(
             "events.txt",
-            async () => await writeFile(join(directory, "events.txt"), formatEvents(await client.list("/api/v1/events", signal))),
+            async () =>
+              await writeFile(
+                join(directory, "events.txt"),
+                formatEvents(await client.list("/api/v1/events", signal, limits.collectEvents)),
+              ),
           ),
           keep("pods.txt", async () => await collectPods(client, directory, signal)),
         ]
@@ -46,16 +50,19 @@ export async function collectCluster(
 }
 
 async function collectPods(client: KubeClient, directory: string, signal: AbortSignal): Promise<void> {
-  const pods = (await client.list<KubeObject & PodParts>("/api/v1/pods", signal)).slice(0, limits.collectPods);
+  const pods = await client.list<KubeObject & PodParts>("/api/v1/pods", signal, limits.collectPods);
   if (pods.length === 0) return;
   const lines = pods.map((pod) => `${pod.metadata.namespace}/${pod.metadata.name} ${pod.status?.phase ?? ""}`);
   await writeFile(join(directory, "pods.txt"), `${lines.join("\n")}\n`);
   await mkdir(join(directory, "pods"), { recursive: true });
   for (const pod of pods) {
+    const { namespace = "", name: podName } = pod.metadata;
     for (const { name } of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
-      const path = `/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}/log?container=${name}&limitBytes=${limits.collectLogBytes}&timestamps=true`;
+      const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(podName)}/log?container=${encodeURIComponent(name)}&limitBytes=${limits.collectLogBytes}&timestamps=true`;
       const text = await client.text(path, signal).catch((error: unknown) => `(no log: ${messageOf(error)})\n`);
-      await writeFile(join(directory, "pods", `${pod.metadata.namespace}_${pod.metadata.name}_${name}.log`), text);
+      // The API may be a job's own: a name need not be one.
+      const file = encodeURIComponent([namespace, podName, name].join("_")).slice(0, limits.archiveNameLength);
+      await writeFile(join(directory, "pods", `${file}.log`), text);
     }
   }
 }

@@ -174,7 +174,9 @@ export class KindProvider implements ClusterProvider {
       ports: [hostPort, ...(clientPort ? [clientPort] : [])],
       mirrors: registry.mirrors,
       auths: request.cluster.spec.registryAuths ?? [],
-      variables: this.#options.environment.variables,
+      // A workflow is not its server's: what it names of our environment is nobody's.
+      variables:
+        typeof request.ownership.owner === "object" && "attempt" in request.ownership.owner ? {} : this.#options.environment.variables,
       signal: request.signal,
     });
   }

@@ -133,7 +133,8 @@ async function startEmbedded({ programs, environment, instance, signal }: Embedd
     clusterDomain: "cluster.local",
     featureGates: {},
     apiServerFlags,
-    etcdFlags: [`--quota-backend-bytes=${limits.etcdQuotaBytes}`],
+    // As much as kube-apiserver takes: outputs of jobs, and what they needed of others, are in one resource.
+    etcdFlags: ["--max-request-bytes=4194304", `--quota-backend-bytes=${limits.etcdQuotaBytes}`],
     isDurable: true,
     port: before === undefined ? undefined : Number(before),
     isPortFixed,

@@ -264,6 +264,16 @@ export class Attempts {
     });
   }
 
+  /** Of all artifacts of an attempt. */
+  async artifactBytes(uid: string): Promise<number> {
+    const { bytes } = await this.#database.read
+      .selectFrom("artifacts")
+      .select((value) => value.fn.sum<number | string | null>("size").as("bytes"))
+      .where("attempt", "=", uid)
+      .executeTakeFirstOrThrow();
+    return Number(bytes ?? 0);
+  }
+
   /** Notes events; one that is known is updated when its count has grown. @returns how many found room. */
   async recordClusterEvents(uid: string, events: readonly ClusterEvent[]): Promise<number> {
     return await this.#database.commit(async (transaction) => {

@@ -31,8 +31,8 @@ export class SshConnection {
   readonly #options: SshConnectionOptions;
   /** Forwards by the name of their socket in the folder; each leads to a port or a socket on the other side. */
   readonly #forwards = new Map<string, string>();
-  /** Ports of ours by the path of a socket on the other side that leads to them. */
-  readonly #reverses = new Map<string, number>();
+  /** Ports of ours by the path of a socket on the other side that leads to them, and the script that makes its folder. */
+  readonly #reverses = new Map<string, { port: number; prepare: string }>();
   readonly #closing = new AbortController();
   #master: SshMaster;
   #state: "up" | "down" | "closed" = "up";
@@ -89,12 +89,14 @@ export class SshConnection {
 
   /**
    * Makes our 127.0.0.1:port reachable on the other side by a socket, whose name is ours alone there.
+   * @param prepare a script that makes its folder; run again with each connection, since the host may have been booted anew.
    * @returns ends it.
    */
-  async reverse(path: string, port: number): Promise<() => Promise<void>> {
-    this.#reverses.set(path, port);
+  async reverse(path: string, port: number, prepare: string): Promise<() => Promise<void>> {
+    const reverse = { port, prepare };
+    this.#reverses.set(path, reverse);
     try {
-      await this.#whileUp(`a way back from ${this.#options.name}`, (master) => openReverse(master, path, port, this.#closing.signal));
+      await this.#whileUp(`a way back from ${this.#options.name}`, (master) => openReverse(master, path, reverse, this.#closing.signal));
     } catch (error) {
       this.#reverses.delete(path);
       throw error;
@@ -168,7 +170,13 @@ export class SshConnection {
       // Those that are added while this runs are not lost: whoever adds one makes it on the connection that is up in the end.
       const forwards = [...this.#forwards].flatMap(([name, target]) => ["-L", `./${name}:${target}`]);
       if (forwards.length > 0) await master.control("forward", forwards, signal);
-      for (const [path, port] of this.#reverses) await openReverse(master, path, port, signal);
+      for (const [path, reverse] of this.#reverses) {
+        await openReverse(master, path, reverse, signal).catch((error: unknown) => {
+          signal.throwIfAborted();
+          // What needs no way back goes on.
+          this.#tell(`there is no way back from ${this.#options.name}: ${messageOf(error)}`);
+        });
+      }
       return master;
     } catch (error) {
       await master.stop();
@@ -192,8 +200,13 @@ export class SshConnection {
 }
 
 /** Most sshds refuse to listen where a socket is, also one of a connection that has ended: it goes first. */
-async function openReverse(master: SshMaster, path: string, port: number, signal: AbortSignal): Promise<void> {
-  await master.script(`rm -f '${path}'`, signal);
+async function openReverse(
+  master: SshMaster,
+  path: string,
+  { port, prepare }: { port: number; prepare: string },
+  signal: AbortSignal,
+): Promise<void> {
+  await master.script(`${prepare}\nrm -f '${path}'`, signal);
   await master.control("forward", ["-R", `${path}:127.0.0.1:${port}`], signal);
 }
 

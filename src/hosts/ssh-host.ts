@@ -116,7 +116,7 @@ class SshHost implements DockerHost {
     const made = await this.#ssh.script(doorScript(name), signal);
     const directory = made.stdout.trim();
     const path = `${directory}/${doorSocket}`;
-    const end = await this.#ssh.reverse(path, port);
+    const end = await this.#ssh.reverse(path, port, doorScript(name));
     return {
       directory,
       close: async (isLast) => {

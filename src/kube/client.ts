@@ -134,15 +134,15 @@ export class KubeClient implements AsyncDisposable {
     }
   }
 
-  /** Every item of a list, page by page. */
-  async list<T = KubeObject>(path: string, signal?: AbortSignal): Promise<T[]> {
+  /** Every item of a list, page by page; of a cluster that a job can write to, the first ones, in pages that fit into memory. */
+  async list<T = KubeObject>(path: string, signal?: AbortSignal, most?: number): Promise<T[]> {
     const items: T[] = [];
     for (let token = ""; ;) {
-      const query = `${path.includes("?") ? "&" : "?"}limit=${limits.apiPageItems}${token ? `&continue=${encodeURIComponent(token)}` : ""}`;
+      const query = `${path.includes("?") ? "&" : "?"}limit=${Math.min(most ?? limits.apiPageItems, limits.apiPageItems)}${token ? `&continue=${encodeURIComponent(token)}` : ""}`;
       const page = await this.send<{ items: T[]; metadata: { continue?: string } }>("GET", path + query, { signal });
       items.push(...page.items);
       token = page.metadata.continue ?? "";
-      if (!token) return items;
+      if (!token || (most !== undefined && items.length >= most)) return items.slice(0, most);
     }
   }
 

@@ -77,6 +77,7 @@ export const clusterSpecSchema = z.strictObject({
   nodes: z
     .int()
     .min(1, "must be at least 1, the control plane")
+    .max(1000)
     .optional()
     .describe("Number of nodes: 1 is the control plane alone, n is that and n-1 workers; on bare, the nodes that kwok plays. Default: 1."),
   clusterDomain: z

@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { readSync } from "node:fs";
-import { chmod, link, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { limits } from "../base/limits.ts";
+import { createMask } from "../logs/masking.ts";
 import { uploadArtifacts } from "./artifact-upload.ts";
 
 let folder: string;
@@ -32,6 +33,24 @@ test("files by their paths, empty ones too", async () => {
   await writeFile(join(folder, "a", "b", "ünï code.txt"), "deep");
   await writeFile(join(folder, "a", "empty"), "");
   expect(await upload()).toEqual({ files: { "junit.xml": "<x/>", "a/b/ünï code.txt": "deep", "a/empty": "" }, said: [] });
+});
+
+test("secrets are masked in text, and in nothing else", async () => {
+  await writeFile(join(folder, "junit.xml"), "<failure>postgres://ci:hunter22secret@db</failure>");
+  await writeFile(join(folder, "data.bin"), Buffer.concat([Buffer.from([0]), Buffer.from("hunter22secret")]));
+  const files: Record<string, string> = {};
+  const artifact = async (path: string, fd: number, length: number) => {
+    const bytes = Buffer.alloc(length);
+    readSync(fd, bytes, 0, length, 0);
+    files[path] = bytes.toString();
+  };
+  const scratch = await mkdtemp(join(tmpdir(), "scratch-"));
+  onTestFinished(async () => await rm(scratch, { recursive: true }));
+  await uploadArtifacts(folder, { artifact }, () => {}, { mask: createMask(["hunter22secret"]), scratch });
+  expect(files["junit.xml"]).not.toContain("hunter22");
+  expect(files["junit.xml"]).toMatch(/^<failure>postgres:\/\/ci:\*+@db<\/failure>$/);
+  expect(files["data.bin"]).toContain("hunter22secret");
+  expect(await readdir(scratch)).toEqual([]);
 });
 
 test("nothing is followed, nothing that is no file is opened", async () => {

@@ -1,14 +1,22 @@
 /**
- * What a job left in ARTIFACTS, to the server: regular files, by their paths. Nothing is followed that leads elsewhere.
+ * What a job left in ARTIFACTS, to the server: regular files, by their paths. Nothing is followed that leads elsewhere. In text the
+ * secrets are masked, as in the log: reports of tests are shown, and quote what failed.
  */
-import { closeSync, constants, type Dirent, fstatSync, openSync, readdirSync } from "node:fs";
+import { closeSync, constants, type Dirent, fstatSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { Mask } from "../logs/masking.ts";
 
 export interface ArtifactServer {
   /** Repeats itself until it is answered. @throws what cannot be mended. */
   artifact(path: string, fd: number, length: number): Promise<void>;
+}
+
+export interface Masking {
+  mask: Mask;
+  /** Folder for masked copies, which are removed. */
+  scratch: string;
 }
 
 /** Messages about files that were left out, one for each, up to here. */
@@ -16,9 +24,14 @@ const told = 20;
 
 /**
  * Sends all files of a folder.
- * @param say told of what was left out, and why.
+ * @param say told of what was left out, and why. @param masking of text; undefined where there are no secrets.
  */
-export async function uploadArtifacts(directory: string, server: ArtifactServer, say: (line: string) => void): Promise<void> {
+export async function uploadArtifacts(
+  directory: string,
+  server: ArtifactServer,
+  say: (line: string) => void,
+  masking?: Masking,
+): Promise<void> {
   let left = 0;
   const leaveOut = (path: string, why: string) => {
     if (++left <= told) say(`artifact ${path} is left out: ${why}`);
@@ -36,7 +49,8 @@ export async function uploadArtifacts(directory: string, server: ArtifactServer,
         if (bytes + file.length > limits.artifactBytes) leaveOut(path, `all of them together have more than ${limits.artifactBytes} bytes`);
         else {
           bytes += file.length;
-          await server.artifact(path, file.fd, file.length);
+          if (masking && isText(file.fd)) await uploadMasked(path, file.fd, server, masking);
+          else await server.artifact(path, file.fd, file.length);
         }
       } finally {
         closeSync(file.fd);
@@ -45,6 +59,35 @@ export async function uploadArtifacts(directory: string, server: ArtifactServer,
   };
   await Promise.all(Array.from({ length: limits.artifactsAtOnce }, worker));
   if (left > told) say(`${left - told} more artifacts are left out`);
+}
+
+let copies = 0;
+
+async function uploadMasked(path: string, fd: number, server: ArtifactServer, { mask, scratch }: Masking): Promise<void> {
+  const copy = join(scratch, `masked-${++copies}`);
+  const to = openSync(copy, "wx+", 0o600);
+  try {
+    const stream = mask.stream();
+    const piece = Buffer.alloc(limits.maskPieceBytes);
+    for (let at = 0; ;) {
+      const read = readSync(fd, piece, 0, piece.length, at);
+      const masked = read === 0 ? stream.flush() : stream.push(piece.subarray(0, read));
+      for (let from = 0; from < masked.length;) from += writeSync(to, masked, from);
+      if (read === 0) break;
+      at += read;
+      await new Promise((resolve) => setImmediate(resolve)); // Heartbeats go on.
+    }
+    await server.artifact(path, to, fstatSync(to).size);
+  } finally {
+    closeSync(to);
+    rmSync(copy, { force: true });
+  }
+}
+
+/** As grep and git tell it: no zero byte near the beginning. */
+function isText(fd: number): boolean {
+  const head = Buffer.alloc(8_192);
+  return !head.subarray(0, readSync(fd, head, 0, head.length, 0)).includes(0);
 }
 
 /** Paths of regular files below a folder, with `/`. */

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { type ErrorCode, messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
 import { createMask } from "../logs/masking.ts";
 import type { Cause } from "../resources/verdict.ts";
-import { uploadArtifacts } from "./artifact-upload.ts";
+import { type Masking, uploadArtifacts } from "./artifact-upload.ts";
 import { openClusterWay, reachClusters } from "./door.ts";
 import { endDescendants } from "./descendants.ts";
 import { Job, type JobEnd, type JobFolders } from "./job.ts";
@@ -46,6 +46,7 @@ export class Attempt {
   #log: JobLog | undefined;
   #loop: StepLoop | undefined;
   #job: Job | undefined;
+  #masking: Masking | undefined;
   /** Why the server is not told any more. */
   #broken: { error: unknown } | undefined;
   /** Why the log is not whole. */
@@ -80,7 +81,7 @@ export class Attempt {
         this.#link.isPatient = false;
         await this.#loop?.end();
         this.#log?.endOutput();
-        if (!this.#broken) await uploadArtifacts(this.#folders.artifacts, this.#link, (line) => this.#log?.say(line));
+        if (!this.#broken) await uploadArtifacts(this.#folders.artifacts, this.#link, (line) => this.#log?.say(line), this.#masking);
         await upload.finish();
         await reporter.finish({ ...end, logBytes: this.#spool.end });
       } finally {
@@ -128,6 +129,8 @@ export class Attempt {
     try {
       // What cannot be masked keeps the job from starting.
       const mask = createMask([input.token, ...Object.values(assignment.secrets), ...assignment.masks]);
+      const hasSecrets = Object.keys(assignment.secrets).length > 0 || assignment.masks.length > 0;
+      this.#masking = hasSecrets ? { mask, scratch: folders.temp } : undefined;
       this.#log = new JobLog({
         mask,
         store: this.#spool,

@@ -32,6 +32,8 @@ export interface DockerExecutorOptions {
   /** Bounds of one container. Default: none, and {@link defaultPids}. */
   memoryBytes?: number | undefined;
   cpus?: number | undefined;
+  /** Memory of a container whose change is not trusted. Default: {@link memoryBytes}. */
+  isolatedMemoryBytes?: number | undefined;
   pids?: number | undefined;
 }
 
@@ -108,9 +110,14 @@ export class DockerExecutor implements Executor {
   }
 
   async list(signal?: AbortSignal): Promise<string[]> {
-    const { docker, instance } = this.#options;
+    const { docker, instance, ownershipOf } = this.#options;
     const found = await docker.containers([`${labels.instance}=${instance}`, runnerLabel], signal);
-    return found.flatMap(({ Labels }) => Labels[runnerLabel] ?? []);
+    // Those of a command beside the server have that process as their owner.
+    return found.flatMap(({ Labels }) => {
+      const attempt = Labels[runnerLabel];
+      const isOurs = attempt !== undefined && Labels[labels.owner] === ownershipLabels(ownershipOf(attempt))[labels.owner];
+      return isOurs ? [attempt] : [];
+    });
   }
 
   async #find(attempt: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -132,7 +139,8 @@ export class DockerExecutor implements Executor {
   }
 
   #body({ attempt, env = {}, isIsolated, networks: [first] = [] }: ExecutorRequest, image: string): object {
-    const { ownershipOf, memoryBytes, cpus, pids = defaultPids } = this.#options;
+    const { ownershipOf, cpus, pids = defaultPids, isolatedMemoryBytes } = this.#options;
+    const memoryBytes = (isIsolated ? isolatedMemoryBytes : undefined) ?? this.#options.memoryBytes;
     return {
       Image: image,
       Entrypoint: [],

@@ -16,6 +16,7 @@
  * Any other refusal is for good. A runner imports types alone from here: zod is not in its bundle.
  */
 import { z } from "zod";
+import { limits } from "../base/limits.ts";
 import { stepSchema } from "../resources/job-run.ts";
 import { causeSchema, verdictSchema } from "../resources/verdict.ts";
 
@@ -105,6 +106,11 @@ export const stepReportSchema = z.strictObject({
 });
 export type StepReport = z.infer<typeof stepReportSchema>;
 
+/** What the resource can hold. */
+function fits(outputs: Record<string, string>): boolean {
+  return Object.entries(outputs).reduce((sum, [name, value]) => sum + Buffer.byteLength(name + value), 0) <= limits.jobOutputBytes;
+}
+
 export const reportSchema = z.strictObject({
   /** Steps whose state changed since the last report that was acknowledged. */
   steps: z.array(stepReportSchema),
@@ -114,8 +120,8 @@ export const reportSchema = z.strictObject({
     .strictObject({
       verdict: verdictSchema,
       cause: causeSchema.optional(),
-      message: z.string().optional(),
-      outputs: z.record(z.string(), z.string()),
+      message: z.string().max(65_536).optional(),
+      outputs: z.record(z.string(), z.string()).refine(fits, "the outputs have too many bytes"),
       /** Whole length of the log in bytes: the server refuses a result before it has all of it. */
       logBytes: z.int(),
     })

@@ -56,6 +56,7 @@ export class Controllers {
   readonly #clusters: Informer<ClusterResource>;
   readonly #all: Record<ControllerName, Controller>;
   readonly #places: Places;
+  readonly #unlisten: ((() => void) | undefined)[];
   readonly #jobClusters: JobClusters;
   readonly #options: ControllersOptions;
   readonly #attempts = new AttemptDurations();
@@ -75,8 +76,7 @@ export class Controllers {
       whyNone: () => options.disk?.whyNoJobs,
       onDecided: wake("job-run"),
     }));
-    options.disk?.onChanged(() => places.decideAgain());
-    options.hosts.onChanged(() => places.decideAgain());
+    this.#unlisten = [options.disk?.onChanged(() => places.decideAgain()), options.hosts.onChanged(() => places.decideAgain())];
     this.#jobClusters = new JobClusters({
       store,
       clusters,
@@ -201,6 +201,7 @@ export class Controllers {
       await runControllers({ controllers: Object.values(this.#all), clock: realClock }, stop, leadership.lost);
     } finally {
       unlisten();
+      for (const end of this.#unlisten) end?.();
       await this.#jobClusters.close();
     }
   }

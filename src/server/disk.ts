@@ -34,7 +34,7 @@ export const defaultDiskBounds: DiskBounds = { jobsBytes: limits.diskJobsBytes, 
 
 export class DiskBudget {
   readonly #options: DiskBudgetOptions;
-  readonly #onChanged: (() => void)[] = [];
+  readonly #onChanged = new Set<() => void>();
   #state: State = "open";
   #why: string | undefined;
   #freeBytes: number | undefined;
@@ -59,8 +59,9 @@ export class DiskBudget {
   }
 
   /** Calls the listener when the state is another. */
-  onChanged(listener: () => void): void {
-    this.#onChanged.push(listener);
+  onChanged(listener: () => void): () => void {
+    this.#onChanged.add(listener);
+    return () => void this.#onChanged.delete(listener);
   }
 
   /** Looks once. A file system that does not say changes nothing. */

@@ -318,10 +318,15 @@ export class Engine implements AsyncDisposable {
     let change = this.#changes.get(run);
     if (!change) this.#changes.set(run, (change = Promise.withResolvers<void>()));
     const { promise: over, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, limits.streamPollMs);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const end = () => resolve();
+    const timer = setTimeout(end, limits.streamPollMs);
+    signal.addEventListener("abort", end, { once: true });
     await Promise.race([change.promise, over]);
     clearTimeout(timer);
+    signal.removeEventListener("abort", end);
+    // Nobody need be left who waits for it: each look makes it anew.
+    change.resolve();
+    if (this.#changes.get(run) === change) this.#changes.delete(run);
   }
 }
 

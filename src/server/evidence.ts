@@ -58,7 +58,7 @@ type Event = KubeObject & {
 };
 
 async function keepEvents({ history }: SettleStores, attempt: string, cluster: string, client: KubeClient): Promise<void> {
-  const events = await client.list<Event>("/api/v1/events", AbortSignal.timeout(limits.apiRequestMs));
+  const events = await client.list<Event>("/api/v1/events", AbortSignal.timeout(limits.apiRequestMs), limits.collectEvents);
   const read = events.map(({ metadata, involvedObject: { kind, namespace, name } = {}, ...event }): ClusterEvent => {
     const time = event.lastTimestamp ?? event.eventTime ?? metadata.creationTimestamp ?? 0;
     return {
@@ -88,14 +88,19 @@ async function keepFiles(
   const folder = await mkdtemp(join(workspace.environment.dataDir, "evidence-"));
   try {
     await collectCluster(await there.provider(record.provider), workspace.records.targetOf(record), folder, client);
+    let room: number = limits.evidenceBytes;
     for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
       const file = join(entry.parentPath, entry.name);
       const path = ["clusters", name, ...relative(folder, file).split(sep)].join("/");
       const key = `${attemptPrefix(attempt)}/artifacts/${path}`;
       const { size } = await stat(file);
+      if ((room -= size) < 0) break;
       const { digest } = await objects.put(key, createReadStream(file) as AsyncIterable<Uint8Array>, { most: limits.artifactBytes });
-      await history.attempts.recordArtifact(attempt, { path, size, digest, contentType: "application/octet-stream", key });
+      const hasRoom = await history.attempts.recordArtifact(attempt, { path, size, digest, contentType: "application/octet-stream", key });
+      if (hasRoom) continue;
+      await objects.delete(key);
+      break;
     }
   } finally {
     await rm(folder, { recursive: true, force: true });

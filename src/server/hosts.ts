@@ -5,6 +5,7 @@
  * `local` is the Docker host that the server's environment names; executor `host`, a process of the server's own machine, is
  * there alone.
  */
+import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { messageOf, SeatrialError } from "../base/errors.ts";
@@ -34,6 +35,8 @@ export interface HostsOptions {
   /** Which executor jobs of the trusted lane get. `auto`: docker where a host for them has it, else host. */
   executor: ExecutorName | "auto";
   ownershipOf(attempt: string): Ownership;
+  /** What tells the doors of this process from those of others of the installation: the same after a restart of the same. */
+  doorKey: string;
   /** Path of a kubectl for the runner's image; undefined when there is none to be had. */
   kubectl(): Promise<string | undefined>;
 }
@@ -58,7 +61,7 @@ export interface RunnerDoor {
 export class Hosts implements AsyncDisposable {
   readonly #options: HostsOptions;
   readonly #hosts = new Map<string, PlaceOfJobs>();
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners = new Set<() => void>();
   #runners: RunnerDoor | undefined;
   #onHost: HostExecutor | undefined;
   #looking: Promise<void> | undefined;
@@ -76,9 +79,10 @@ export class Hosts implements AsyncDisposable {
     this.#onHost = new HostExecutor({ directory, node: process.execPath, bundle, server, variables });
   }
 
-  /** Calls the listener when the views are others than before. */
-  onChanged(listener: () => void): void {
-    this.#listeners.push(listener);
+  /** Calls the listener when the views are others than before. @returns ends that. */
+  onChanged(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   views(): HostView[] {
@@ -97,7 +101,7 @@ export class Hosts implements AsyncDisposable {
   executor(name: ExecutorName, host: string): Executor {
     if (name === "host" && this.#onHost) return this.#onHost;
     const found = this.#hosts.get(host);
-    if (found?.executor) return found.executor;
+    if (found?.executor && found.answers) return found.executor;
     throw new SeatrialError("unreachable", `host ${host} ${found ? `does not answer: ${found.trouble}` : "is not declared"}`, {
       retryable: true,
     });
@@ -110,7 +114,10 @@ export class Hosts implements AsyncDisposable {
 
   /** Where the clusters of a host's jobs are made. */
   async workspaceOf(host: string): Promise<Workspace> {
-    return await this.#options.workspace.onHost(this.#hosts.get(host)?.spec.endpoint);
+    const found = this.#hosts.get(host);
+    // Not this machine in its place: what is not trusted must not come here.
+    if (!found) throw new SeatrialError("unreachable", `host ${host} is not declared`, { retryable: true });
+    return await this.#options.workspace.onHost(found.spec.endpoint);
   }
 
   /** How a container in the network of a cluster with nodes reaches it; undefined for others. */
@@ -157,7 +164,8 @@ export class Hosts implements AsyncDisposable {
         let host = this.#hosts.get(name);
         if (!host) this.#hosts.set(name, (host = this.#newPlace(name)));
         host.spec = spec;
-        await host.look(this.#runners!, signal);
+        // One that is slow holds up nobody; it goes on, and is asked no second time meanwhile.
+        await host.lookWithin(limits.hostAnswerMs, this.#runners!, signal);
         await tell?.(host.status);
       }),
     );
@@ -193,6 +201,7 @@ class PlaceOfJobs implements AsyncDisposable {
   readonly #onChanged: () => void;
   #door: Door | undefined;
   #preparing: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
 
   constructor(name: string, options: HostsOptions, onChanged: () => void) {
     this.name = name;
@@ -221,7 +230,19 @@ class PlaceOfJobs implements AsyncDisposable {
     };
   }
 
-  async look(runners: RunnerDoor, signal: AbortSignal): Promise<void> {
+  async lookWithin(ms: number, runners: RunnerDoor, signal: AbortSignal): Promise<void> {
+    this.#looking ??= this.#look(runners, signal)
+      .catch(() => {}) // The signal's reason: it is over.
+      .finally(() => {
+        this.#looking = undefined;
+        if (!signal.aborted) this.#onChanged();
+      });
+    const over = new AbortController();
+    await Promise.race([this.#looking, pause(ms, over.signal).catch(() => {})]);
+    over.abort();
+  }
+
+  async #look(runners: RunnerDoor, signal: AbortSignal): Promise<void> {
     const timely = AbortSignal.any([signal, AbortSignal.timeout(limits.hostAnswerMs)]);
     let docker: OpenDocker;
     try {
@@ -263,8 +284,12 @@ class PlaceOfJobs implements AsyncDisposable {
       onProgress: (line) => workspace.output.err(`host ${this.name}: ${line}`),
       signal,
     });
-    this.#door ??= await host.openDoor(`door-${instance.slice(0, 12)}`, Number(new URL(server).port));
-    return new DockerExecutor({ docker: client, instance, bundle, image, door: this.#door.directory, ownershipOf });
+    // One for each host and each who starts runners: a server, and commands beside it.
+    const key = createHash("sha256").update([instance, this.#options.doorKey, this.name].join("\n")).digest("hex").slice(0, 12);
+    this.#door ??= await host.openDoor(`door-${key}`, Number(new URL(server).port));
+    const { maxJobs = 1 } = this.view(false);
+    const isolatedMemoryBytes = Math.max(limits.isolatedMemoryLeast, Math.floor((this.status.memoryBytes ?? 0) / maxJobs));
+    return new DockerExecutor({ docker: client, instance, bundle, image, door: this.#door.directory, ownershipOf, isolatedMemoryBytes });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

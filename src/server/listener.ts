@@ -59,6 +59,7 @@ export class Listener {
       const other = isTcp ? await dial(request.url ?? "", request.headers.authorization ?? "") : undefined;
       if (!other) return void socket.end("HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n");
       this.#keep(other);
+      if (socket.destroyed) return void other.destroy();
       socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n");
       if (head.length > 0) other.write(head);
       socket.pipe(other);

@@ -36,6 +36,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     declared: async () => await Promise.resolve([]),
     executor: options.executor,
     ownershipOf,
+    doorKey: place.directory,
     kubectl: options.kubectl,
   });
   const values = async (of: ReadonlyMap<string, string>) => await Promise.resolve(Object.fromEntries(of));
@@ -58,6 +59,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
   });
   const abort = new AbortController();
   if (options.executor !== "host") await hosts.lookSoon(abort.signal);
+  const looking = options.executor === "host" ? undefined : hosts.work(abort.signal);
   const leading = engine.lead(soleLeadership(), abort.signal);
   await engine.synced();
   return {
@@ -66,6 +68,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     [Symbol.asyncDispose]: async () => {
       abort.abort();
       await leading;
+      await looking;
       await keepHeld(workspace, store);
       await engine[Symbol.asyncDispose]();
       await place[Symbol.asyncDispose]();

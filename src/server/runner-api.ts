@@ -5,6 +5,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { attemptPrefix, checkKey, type ObjectStore } from "../artifacts/object-store.ts";
@@ -73,9 +74,14 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json({ error: message }, 401);
   };
 
-  app.get("/runner/v1/attempts/:attempt/assignment", async (context) => context.json(await options.assign(context.get("attempt"))));
+  app.get("/runner/v1/attempts/:attempt/assignment", async (context) => {
+    const attempt = context.get("attempt");
+    // It holds all secrets of the job, and a step may have found the token: who has reported has it already.
+    if (attempt.heardAt > attempt.createdAt) return context.json({ error: "the assignment was given" }, 403);
+    return context.json(await options.assign(attempt));
+  });
 
-  app.post("/runner/v1/attempts/:attempt/report", async (context) => {
+  app.post("/runner/v1/attempts/:attempt/report", bodyLimit({ maxSize: limits.reportBytes }), async (context) => {
     const parsed = reportSchema.safeParse(await context.req.json());
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
     const { uid } = context.get("attempt");
@@ -89,7 +95,7 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json(outcome.abort === undefined ? {} : { abort: outcome.abort });
   });
 
-  app.post("/runner/v1/attempts/:attempt/log", roomOrEnd, async (context) => {
+  app.post("/runner/v1/attempts/:attempt/log", bodyLimit({ maxSize: limits.logAppendBytes }), roomOrEnd, async (context) => {
     const offset = Number(context.req.query("offset"));
     const bytes = await bodyOf(context);
     try {
@@ -108,7 +114,9 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     const length = context.req.header("content-length");
     const size = length === undefined ? undefined : Number(length);
     const body = (context.req.raw.body ?? new Uint8Array()) as AsyncIterable<Uint8Array> | Uint8Array;
-    const stored = await objects.put(key, body, { size, most: limits.artifactBytes });
+    const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid));
+    if (left <= 0 || (size ?? 0) > left) return context.json({ error: `an attempt may leave ${limits.attemptArtifactBytes} bytes` }, 413);
+    const stored = await objects.put(key, body, { size, most: Math.min(limits.artifactBytes, left) });
     const contentType = "application/octet-stream";
     const hasRoom = await history.attempts.recordArtifact(uid, { path, size: stored.size, digest: stored.digest, contentType, key });
     if (hasRoom) return context.json({ digest: stored.digest });

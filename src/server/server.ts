@@ -46,6 +46,7 @@ import { Inbox } from "./inbox.ts";
 import { claimNamespace } from "./installation.ts";
 import { Listener } from "./listener.ts";
 import { ApiWrites, EventLoopDelay, metricsText } from "./metrics.ts";
+import { ownNamesOnly } from "./names.ts";
 import { pagesApp } from "./pages/app.ts";
 import { apiTokenPath, readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -127,6 +128,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     declared: async () => await declaredHosts(store),
     executor: options.executor ?? "auto",
     ownershipOf,
+    doorKey: "server",
     kubectl: async () => (await options.programs.find({ name: "kubectl" })).path,
   });
   await using engine = await openEngine(workspace, {
@@ -155,6 +157,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   const token = await apiToken(dataDir);
   const inbox = new Inbox({ history: engine.stores.history, forges, now });
   const doors = new Hono();
+  doors.use(ownNamesOnly(options.listen.hostname, options.publicUrl));
   doors.route("/", inbox.app());
   const askControlPlane = async () => await client.text("/readyz", signal);
   const metrics = () => metricsText({ counts: engine.counts(), writes, delay, diskFreeBytes: disk.freeBytes });

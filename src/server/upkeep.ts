@@ -117,7 +117,7 @@ export class Upkeep {
     const jobRuns = (await store.list(jobRunKind, { signal })).items;
     await this.#removeOrphanJobRuns(jobRuns, signal);
     const live = new Set(jobRuns.map((jobRun) => attemptUid(jobRun)));
-    for (const attempt of onHosts) if (!live.has(attempt)) await this.#options.removeAttempt(attempt);
+    for (const attempt of onHosts) if (!live.has(attempt)) await this.#tell(this.#options.removeAttempt(attempt));
     const isOrphan = (attempt: string | undefined) => attempt !== undefined && !live.has(attempt);
     for (const { metadata } of clusters) {
       if (isOrphan(metadata.labels?.[runLabels.attempt])) await store.delete(clusterKind, metadata.name, { uid: metadata.uid });
@@ -126,7 +126,12 @@ export class Upkeep {
     for (const record of records) {
       const owner = parseOwner(record.owner);
       const attempt = typeof owner === "object" && "attempt" in owner ? owner.attempt : undefined;
-      if (isOrphan(attempt) && !known.has(record.name)) await deleteRecorded(workspace, record, signal);
+      if (isOrphan(attempt) && !known.has(record.name)) await this.#tell(deleteRecorded(workspace, record, signal));
     }
+  }
+
+  /** One host that does not answer keeps nothing of the others: it is asked again the next time. */
+  async #tell(work: Promise<void>): Promise<void> {
+    await work.catch((error: unknown) => this.#options.workspace.output.err(`upkeep: ${messageOf(error)}`));
   }
 }

@@ -7,6 +7,7 @@
  */
 import { messageOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import { whyNotIsolated } from "../../clusters/isolation.ts";
 import type { Ownership } from "../../docker/ownership.ts";
 import type { Store } from "../../kube/store.ts";
 import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
@@ -83,6 +84,14 @@ export class JobClusters {
     const abort = new AbortController();
     const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, progress: "", ended: Promise.resolve(), outcome: undefined };
     this.#boots.set(metadata.name, boot);
+    const isIsolated = this.#options.isIsolated(metadata.labels?.[runLabels.jobRun]);
+    const refused = isIsolated ? whyNotIsolated(spec) : undefined;
+    if (refused !== undefined) {
+      boot.outcome = { ok: false, error: refused };
+      return await this.#tell(cluster, boot);
+    }
+    // One that hangs must not keep its place of the boot throttle for ever.
+    const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(limits.jobClusterBootMs)]);
     boot.ended = (async () => {
       for (let number = 1; ; number++) {
         try {
@@ -90,18 +99,18 @@ export class JobClusters {
             cluster: { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: metadata.name }, spec },
             uid: `${metadata.uid.replaceAll("-", "").slice(0, 14)}${String(number).padStart(2, "0")}`,
             ownership: this.#options.ownershipOf(attempt),
-            isIsolated: this.#options.isIsolated(metadata.labels?.[runLabels.jobRun]),
+            isIsolated,
             failuresDir: this.#options.failuresDirOf(attempt),
             onProgress: (line) => {
               boot.progress = line;
             },
           });
-          await boot.cluster.boot(abort.signal);
+          await boot.cluster.boot(signal);
           boot.outcome = { ok: true };
           break;
         } catch (error) {
           boot.outcome = { ok: false, error: messageOf(error) };
-          if (abort.signal.aborted || number >= limits.clusterBoots) break;
+          if (signal.aborted || number >= limits.clusterBoots) break;
           boot.progress = `boot ${number} failed, and is tried once more: ${messageOf(error).split("\n")[0]}`;
         }
       }

@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { AttemptRecord } from "../../history/attempts.ts";
 import type { History } from "../../history/history.ts";
@@ -54,8 +54,8 @@ export class JobRunReconciler {
   readonly #options: JobRunReconcilerOptions;
   /** When an abort was seen first. */
   readonly #aborts = new Map<string, Date>();
-  /** Attempts of which nothing is left outside. */
-  readonly #clean = new Set<string>();
+  /** The attempt of which nothing is left outside, by JobRun. */
+  readonly #clean = new Map<string, string>();
 
   constructor(options: JobRunReconcilerOptions) {
     this.#options = options;
@@ -190,6 +190,10 @@ export class JobRunReconciler {
       const networks = executor.name === "docker" ? await this.#options.networksOf(names) : [];
       await executor.start({ attempt, token, image: runsOn.image, networks, isIsolated: lane === "untrusted" });
     } catch (error) {
+      // The same call may be made again; a runner may even run already.
+      const opened = (await history.attempts.get(attempt))?.createdAt ?? now();
+      const isNew = now().getTime() - opened.getTime() < limits.runnerStartMs;
+      if (error instanceof SeatrialError && error.retryable && isNew) throw error;
       const cause = "runner-start";
       await history.attempts.end(
         attempt,
@@ -213,9 +217,12 @@ export class JobRunReconciler {
     let { message } = ending;
     if (record) {
       const { outputs: _none, ...result } = ending;
-      if (!record.result) await this.#options.history.attempts.end(attempt, result, this.#options.now());
+      // The runner may have delivered its result while we looked: the first one counts.
+      const ended = record.result ? undefined : await this.#options.history.attempts.end(attempt, result, this.#options.now());
+      if (ended?.result && ended.result.verdict !== ending.verdict) return { requeueAfterMs: 0 };
       // Its processes end before its verdict is given: no two attempts of a job ever overlap.
-      await this.#executorOf(jobRun, host).stop(attempt);
+      const left = await this.#stop(jobRun, attempt, host, record);
+      message = [message, left].filter(Boolean).join("\n") || undefined;
       const clusters = (jobRun.spec.clusters ?? []).map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) }));
       const told = async (work: Promise<readonly string[]>) => await work.catch((error: unknown) => [messageOf(error)]);
       const problems = [
@@ -241,9 +248,25 @@ export class JobRunReconciler {
     return {};
   }
 
+  /**
+   * Ends its processes. @returns what is left of it, for people: a host that has been away for longer than a runner goes on by itself
+   * keeps nobody from a verdict; upkeep removes what is there when it is back.
+   */
+  async #stop(jobRun: Stored<JobRun>, attempt: string, host: string, record: AttemptRecord): Promise<string | undefined> {
+    try {
+      await this.#executorOf(jobRun, host).stop(attempt);
+      return undefined;
+    } catch (error) {
+      const awayMs = this.#options.now().getTime() - (record.result?.endedAt ?? record.heardAt).getTime();
+      const isAway = error instanceof SeatrialError && error.code === "unreachable" && awayMs > limits.runnerServerAwayMs;
+      if (!isAway) throw error;
+      return `what is left of it goes when its host answers: ${error.message}`;
+    }
+  }
+
   /** What it left outside goes; a cluster that is held stays until its time. */
   async #cleanUp(jobRun: Stored<JobRun>, attempt: string, host: string): Promise<Requeue> {
-    if (this.#clean.has(attempt)) return {};
+    if (this.#clean.get(jobRun.metadata.name) === attempt) return {};
     const { store, places, now } = this.#options;
     if (host !== "") await this.#executorOf(jobRun, host).remove(attempt);
     const { heldUntil: until, finishedAt, ...status } = jobRun.status!;
@@ -262,7 +285,7 @@ export class JobRunReconciler {
     if (left.length > 0) return {}; // Their end wakes us.
     places.release(jobRun.metadata.name);
     this.#aborts.delete(`${jobRun.metadata.name} ${jobRun.metadata.uid}`);
-    this.#clean.add(attempt);
+    this.#clean.set(jobRun.metadata.name, attempt);
     return {};
   }
 
@@ -272,7 +295,7 @@ export class JobRunReconciler {
 
   #withAttempt({ spec, status }: Stored<JobRun>, uid: string, host: string, more: Partial<AttemptStatus>): Pick<JobRunStatus, "attempts"> {
     const number = spec.attempt ?? 1;
-    const others = (status?.attempts ?? []).filter((each) => each.number !== number);
+    const others = (status?.attempts ?? []).filter((each) => each.number !== number).slice(-limits.attemptsShown);
     const before = status?.attempts?.find((each) => each.number === number);
     return { attempts: [...others, { number, uid, executor: spec.runsOn.executor, host, ...before, ...more }] };
   }
@@ -291,6 +314,7 @@ export class JobRunReconciler {
 
   #forget(name: string): void {
     this.#options.places.release(name);
+    this.#clean.delete(name);
     for (const key of this.#aborts.keys()) if (key.startsWith(`${name} `)) this.#aborts.delete(key);
   }
 }

@@ -6,7 +6,8 @@
  * is left alone. So the trigger can be called for anything, at any time, and for several changes at once.
  */
 import { createHash } from "node:crypto";
-import { InvalidError } from "../../base/errors.ts";
+import { InvalidError, SeatrialError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 import type { Change, Forge, PullRequestChange } from "../../forges/forge.ts";
 import { type Mirror, MergeConflictError } from "../../git/mirror.ts";
 import type { History } from "../../history/history.ts";
@@ -157,12 +158,17 @@ export class Trigger {
   async #workflowsAt(mirror: Mirror, commit: string): Promise<WorkflowFile[]> {
     const folders = [".seatrial", ".github/workflows"];
     const files = (await Promise.all(folders.map(async (folder) => await mirror.listFiles(commit, folder)))).flat();
-    return await Promise.all(
-      workflowFiles(files.map(({ path }) => path)).map(async (path) => {
-        const text = (await mirror.readFile(commit, path)) ?? "";
-        return { path, text, workflow: validWorkflow(text, path) };
-      }),
-    );
+    const paths = workflowFiles(files.map(({ path }) => path));
+    if (paths.length > limits.workflowFiles) {
+      const most = limits.workflowFiles;
+      throw new SeatrialError("invalid", `commit ${commit} has ${paths.length} workflow files, and ${most} are possible`);
+    }
+    const read: WorkflowFile[] = [];
+    for (const path of paths) {
+      const text = (await mirror.readFile(commit, path)) ?? "";
+      read.push({ path, text, workflow: validWorkflow(text, path) });
+    }
+    return read;
   }
 
   async #create(source: Source, { path, text }: WorkflowFile, workflowName: string, cause: Cause): Promise<string> {
