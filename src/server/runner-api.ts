@@ -5,7 +5,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { attemptPrefix, checkKey, type ObjectStore } from "../artifacts/object-store.ts";
@@ -81,7 +80,7 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json(await options.assign(attempt));
   });
 
-  app.post("/runner/v1/attempts/:attempt/report", bodyLimit({ maxSize: limits.reportBytes }), async (context) => {
+  app.post("/runner/v1/attempts/:attempt/report", atMost(limits.reportBytes), async (context) => {
     const parsed = reportSchema.safeParse(await context.req.json());
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
     const { uid } = context.get("attempt");
@@ -95,7 +94,7 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json(outcome.abort === undefined ? {} : { abort: outcome.abort });
   });
 
-  app.post("/runner/v1/attempts/:attempt/log", bodyLimit({ maxSize: limits.logAppendBytes }), roomOrEnd, async (context) => {
+  app.post("/runner/v1/attempts/:attempt/log", atMost(limits.logAppendBytes), roomOrEnd, async (context) => {
     const offset = Number(context.req.query("offset"));
     const bytes = await bodyOf(context);
     try {
@@ -143,6 +142,14 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
   return app;
 }
 
+/** Refuses a body that is longer, or that does not say how long it is: runners always do, and HTTP then holds them to it. */
+function atMost(bytes: number): MiddlewareHandler {
+  return async (context, next) => {
+    const length = Number(context.req.header("content-length") ?? NaN);
+    return length <= bytes ? await next() : context.json({ error: `a body of ${bytes} bytes is possible, and must say its length` }, 413);
+  };
+}
+
 /**
  * The body of a request, read from the connection into one buffer: each copy that a web stream makes of a flood of log is garbage,
  * and collecting that took more of the server's time than all the rest.
@@ -150,7 +157,7 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
 async function bodyOf({ req, env }: Context): Promise<Uint8Array> {
   const { incoming } = (env ?? {}) as Partial<HttpBindings>;
   const length = Number(req.header("content-length") ?? NaN);
-  if (!incoming || !(length <= limits.logAppendBytes)) return new Uint8Array(await req.arrayBuffer());
+  if (!incoming) return new Uint8Array(await req.arrayBuffer());
   const bytes = Buffer.allocUnsafeSlow(length);
   let at = 0;
   for await (const chunk of incoming as AsyncIterable<Buffer>) at += chunk.copy(bytes, at);
