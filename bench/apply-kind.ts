@@ -10,7 +10,7 @@ const ctlptl = "`ctlptl apply`, which waits for less";
 
 export const applyKind: Bench = {
   name: "apply-kind",
-  pairs: 7,
+  pairs: 5,
   questions: [
     { what: "`apply` of a kind cluster with a registry, to Ready", time: "boot", against: plain, target: { ratio: 1.05 } },
     { what: "`apply` of a kind cluster with a registry, to Ready", time: "boot", against: ctlptl },

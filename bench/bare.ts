@@ -26,7 +26,7 @@ until [ "$(curl -sk https://127.0.0.1:$API_PORT/readyz)" = ok ]; do sleep 0.05; 
 
 export const bare: Bench = {
   name: "bare",
-  pairs: 11,
+  pairs: 9,
   questions: [{ what: "`apply` of a bare cluster, to Ready", time: "boot", against: shell, target: { ratio: 1.1, most: 5_000 } }],
   prepare: async (context) => {
     for (const program of ["curl", "openssl"]) {

@@ -21,6 +21,8 @@ const what = "push to Gitea (100 MB, 5,000 commits, mirror warm)";
 
 export const gitea: Bench = {
   name: "gitea",
+  // On ext4 without a journal the later ones are slower: the kernel walks past each file that was deleted in the last minutes
+  // whenever one is made, and each run's checkout had 2,000.
   pairs: 15,
   questions: [
     { what: `${what}: \`git push\` begins → first step running`, time: "begin", target: { most: 1_500 } },

@@ -25,6 +25,7 @@ export const jobRunsBench: Bench = {
   questions: [
     { what, time: "rate", unit: "per second", target: { least: 100 } },
     { what: `${what}: writes for each, its deletion among them`, time: "writes", unit: "each", target: { most: 4 } },
+    { what: `${what}: writes for each that the API server refused, or did not answer in time`, time: "refused", unit: "each" },
     { what: `${what}: for each CPU second of the server`, time: "server", unit: "each" },
     { what: `${what}: for each CPU second of server, API server and etcd`, time: "whole", unit: "each" },
   ],
@@ -36,7 +37,8 @@ export const jobRunsBench: Bench = {
           run: async () => {
             await using server = await BenchServer.start(context, { executor: "ending", jobsAtOnce: jobRuns });
             await using kube = await server.kube();
-            const writesBefore = writesIn(await kube.text("/metrics"));
+            const counted = async () => writesIn(await kube.text("/metrics"));
+            const countedBefore = await counted();
             const [before, controlPlaneBefore] = [await server.use(), server.controlPlaneCpuMs()];
             const from = performance.now();
             await Promise.all(Array.from({ length: runs }, async () => await server.createRun(workflow)));
@@ -46,18 +48,26 @@ export const jobRunsBench: Bench = {
             if (bad.length > 0) throw new Error(`${bad.length} runs did not pass: ${bad[0]!.message ?? bad[0]!.verdict}`);
             const serverSeconds = ((await server.use()).cpuMs - before.cpuMs) / 1000;
             const wholeSeconds = serverSeconds + (server.controlPlaneCpuMs() - controlPlaneBefore) / 1000;
-            const writes = (writesIn(await kube.text("/metrics")) - writesBefore) / jobRuns + 1;
-            return { rate: jobRuns / seconds, writes, server: jobRuns / serverSeconds, whole: jobRuns / wholeSeconds };
+            const { taken, refused } = await counted();
+            return {
+              rate: jobRuns / seconds,
+              writes: (taken - countedBefore.taken) / jobRuns + 1,
+              refused: (refused - countedBefore.refused) / jobRuns,
+              server: jobRuns / serverSeconds,
+              whole: jobRuns / wholeSeconds,
+            };
           },
         },
       ],
     }),
 };
 
-/** Writes of JobRuns that the API server has taken, in the metrics that it gives. */
-function writesIn(metrics: string): number {
-  return metrics
+/** Writes of JobRuns, in the metrics that the API server gives. */
+function writesIn(metrics: string): { taken: number; refused: number } {
+  const lines = metrics
     .split("\n")
-    .filter((line) => /^apiserver_request_total\{code="2.*resource="jobruns"/.test(line) && /verb="(POST|PUT|PATCH|DELETE)"/.test(line))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+    .filter((line) => /^apiserver_request_total\{.*resource="jobruns"/.test(line) && /verb="(POST|PUT|PATCH|DELETE)"/.test(line));
+  const sum = (code: RegExp) =>
+    lines.filter((line) => code.test(line)).reduce((all, line) => all + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+  return { taken: sum(/code="2/), refused: sum(/code="[^2]/) };
 }

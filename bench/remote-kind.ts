@@ -20,7 +20,7 @@ const plain = "`DOCKER_HOST=ssh://… kind create cluster`";
 
 export const remoteKind: Bench = {
   name: "remote-kind",
-  pairs: 7,
+  pairs: 4,
   questions: [
     { what: "a kind cluster on a remote host, until its API answers here", time: "api", against: plain, target: { ratio: 0.5 } },
     { what: "the same, to Ready; the other side by `ssh -L` and kubectl", time: "boot", against: plain, target: { ratio: 0.5 } },

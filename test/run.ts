@@ -3,15 +3,15 @@
  *
  * Order of events: the Docker daemon is chosen (the user's own, else the lab's, made first where that is allowed, else
  * none); programs are found, fetched or built; unit and conformance tests run in parallel, while the lab's Gitea is built behind
- * them; the files of end-to-end tests run one after the other, each followed by a look for what it left; the lab's daemon is
- * stopped when it was started here; failures are told again; the last line counts.
+ * them; the files of end-to-end tests run two at a time, each followed by a look for what it left, and all of them by a look at
+ * the lab's daemon; that is stopped when it was started here; failures are told again; the last line counts.
  *
  *   node test/run.ts [--unit | --e2e] [PART OF A FILE'S NAME…]
  *
  * SOAK=1 runs the long forms; LAB=1 lets somebody who is not root in CI make the lab (it needs root all the same).
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { glob, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,12 +46,12 @@ interface Setup {
 const startedAt = performance.now();
 const results: TestResult[] = [];
 const abort = new AbortController();
-let running: ChildProcess | undefined;
+const running = new Set<ChildProcess>();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     if (!abort.signal.aborted) say(`${signal}: stopping`);
     abort.abort(new Error(`stopped by ${signal}`));
-    running?.kill("SIGTERM");
+    for (const child of running) child.kill("SIGTERM");
   });
 }
 
@@ -61,17 +61,18 @@ async function main(args: readonly string[]): Promise<number> {
   const filters = args.filter((arg) => !arg.startsWith("--"));
   const hasUnit = !args.includes("--e2e");
   const hasE2e = !args.includes("--unit");
-  const folder = await realpath(await mkdtemp(join(tmpdir(), "st-")));
+  // One for each that works through the files, side by side: paths of sockets below them must stay short.
+  const folders = [await newFolder(), await newFolder()] as const;
   const hadLink = leakedLink() !== undefined;
   let setup: Setup | undefined;
   try {
     const files = hasE2e ? await e2eFiles(filters) : [];
-    setup = await setUp(folder, hasE2e);
+    setup = await setUp(hasE2e);
     const forge = buildForgeFor(files);
-    if (hasUnit) await runVitest("unit", filters, setup, folder, unitMs);
+    if (hasUnit) await runVitest("unit", filters, setup, folders[0], unitMs);
     const reason = await forge;
     if (reason !== undefined) setup.variables[noForgeVariable] = reason;
-    for (const file of files) await runE2eFile(file, setup, folder);
+    await runE2e(files, setup, folders);
   } catch (error) {
     if (!abort.signal.aborted)
       fail("(set-up)", "the set-up of the tests", error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -80,19 +81,19 @@ async function main(args: readonly string[]): Promise<number> {
     if (!hadLink && leakedLink())
       await remoteDown().catch((error: unknown) => fail("(end)", "the remote host is stopped", messageOf(error)));
     if (setup?.isOurs) await labDown().catch((error: unknown) => fail("(end)", "the lab's daemon is stopped", messageOf(error)));
-    await rm(folder, { recursive: true, force: true });
+    for (const folder of folders) await rm(folder, { recursive: true, force: true });
   }
   return summary();
 }
 
+async function newFolder(): Promise<string> {
+  return await realpath(await mkdtemp(join(tmpdir(), "st-")));
+}
+
 /** Chooses Docker and has the programs ready, so that no test waits for a build. */
-async function setUp(folder: string, hasE2e: boolean): Promise<Setup> {
+async function setUp(hasE2e: boolean): Promise<Setup> {
   say(`Node ${process.version}, ${process.platform} ${process.arch}${isSoak ? ", the long forms" : ""}`);
-  const variables: Record<string, string> = {
-    SEATRIAL_TEST_ROOT: folder,
-    [resultsVariable]: join(folder, "results"),
-    SEATRIAL_CACHE: scriptEnvironment().cacheDir,
-  };
+  const variables: Record<string, string> = { SEATRIAL_CACHE: scriptEnvironment().cacheDir };
   if (!hasE2e) return { variables: { ...variables, SEATRIAL_TEST_NO_DOCKER: "these are the unit tests" }, isOurs: false };
   const docker = await chooseDocker();
   if ("reason" in docker) {
@@ -171,15 +172,29 @@ async function e2eFiles(filters: readonly string[]): Promise<string[]> {
   return files.filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter))).toSorted();
 }
 
-/** One file, then a look for what it left behind. */
-async function runE2eFile(file: string, setup: Setup, folder: string): Promise<void> {
-  if (abort.signal.aborted) return;
+/** Two files at a time, but of those that bring the lab's remote host up, of which there is one, one. */
+async function runE2e(files: readonly string[], setup: Setup, folders: readonly [string, string]): Promise<void> {
   const variables = { ...process.env, ...setup.variables };
   const before = setup.isOurs ? new Set((await everythingOn(variables)).map(({ what }) => what)) : undefined;
-  const hadLink = leakedLink() !== undefined;
-  await runVitest("e2e", [file], setup, folder, fileMs);
-  const objects = before ? (await everythingOn(variables)).filter(({ what }) => !before.has(what)) : [];
-  await reportLeaks(file, [...leakedProcesses(folder), ...objects], hadLink ? undefined : leakedLink());
+  const { remote = [], others = [] } = Object.groupBy(files, (file) => {
+    return readFileSync(join(root, file), "utf8").includes("/lab/remote.ts") ? "remote" : "others";
+  });
+  const work = async (queues: readonly string[][], folder: string, hasRemote: boolean) => {
+    for (;;) {
+      const file = queues.find((queue) => queue.length > 0)?.shift();
+      if (file === undefined || abort.signal.aborted) return;
+      const hadLink = !hasRemote || leakedLink() !== undefined;
+      await runVitest("e2e", [file], setup, folder, fileMs);
+      await reportLeaks(file, leakedProcesses(folder), hadLink ? undefined : leakedLink());
+    }
+  };
+  await Promise.all([work([remote, others], folders[0], true), work([others], folders[1], false)]);
+  if (before)
+    await reportLeaks(
+      "(end)",
+      (await everythingOn(variables)).filter(({ what }) => !before.has(what)),
+      undefined,
+    );
 }
 
 async function reportLeaks(file: string, leaks: readonly Leak[], link: string | undefined): Promise<void> {
@@ -198,7 +213,7 @@ async function runVitest(
   const title = project === "unit" ? "unit and conformance tests" : filters[0]!;
   say(title);
   const from = performance.now();
-  const file = setup.variables[resultsVariable]!;
+  const file = join(folder, "results");
   await rm(file, { force: true });
   const args = ["run", "--project", project, "--reporter", "./test/support/reporter.ts", "--passWithNoTests", ...filters];
   const child = spawn(
@@ -207,11 +222,19 @@ async function runVitest(
     {
       cwd: root,
       // What a test starts has the folder in its environment or works below it: so it is found if it stays.
-      env: { ...process.env, ...setup.variables, TMPDIR: folder, NODE_OPTIONS: undefined, NO_COLOR: "1" },
+      env: {
+        ...process.env,
+        ...setup.variables,
+        SEATRIAL_TEST_ROOT: folder,
+        [resultsVariable]: file,
+        TMPDIR: folder,
+        NODE_OPTIONS: undefined,
+        NO_COLOR: "1",
+      },
       stdio: ["ignore", "inherit", "inherit"],
     },
   );
-  running = child;
+  running.add(child);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -220,7 +243,7 @@ async function runVitest(
   }, timeoutMs);
   const code = await new Promise<number | null>((resolve, reject) => child.once("error", reject).once("exit", resolve));
   clearTimeout(timer);
-  running = undefined;
+  running.delete(child);
   const told = existsSync(file)
     ? (await readFile(file, "utf8"))
         .split("\n")

@@ -7,8 +7,13 @@ import { type Bench, type Result, shown } from "./bench.ts";
 import { type BenchContext, projectRoot } from "./context.ts";
 
 /** Results of one run of one benchmark. */
-interface Measured {
+export interface Kept {
   results: Result[];
+  /** How long it took, with all that it made before. Absent in results of before it was kept. */
+  seconds?: number;
+}
+
+interface Measured extends Kept {
   date: string;
   commit: string;
   machine: string;
@@ -18,12 +23,12 @@ const jsonFile = join(projectRoot, "bench", "results.json");
 const docsFile = join(projectRoot, "docs", "benchmarks.md");
 
 /** Adds what was measured now; what other benchmarks gave earlier stays. */
-export async function keepResults(benches: readonly Bench[], now: ReadonlyMap<string, Result[]>, context: BenchContext): Promise<void> {
+export async function keepResults(benches: readonly Bench[], now: ReadonlyMap<string, Kept>, context: BenchContext): Promise<void> {
   const kept = JSON.parse(await readFile(jsonFile, "utf8").catch(() => "{}")) as Record<string, Measured>;
   const common = { date: new Date().toISOString().slice(0, 10), commit: await commit(), machine: machine(context) };
   const all = benches.flatMap(({ name }): [string, Measured][] => {
-    const results = now.get(name);
-    if (results) return [[name, { ...common, results }]];
+    const measured = now.get(name);
+    if (measured) return [[name, { ...common, ...measured }]];
     return kept[name] ? [[name, kept[name]]] : [];
   });
   await writeFile(jsonFile, `${JSON.stringify(Object.fromEntries(all), null, 2)}\n`);
@@ -39,7 +44,8 @@ function page(all: readonly (readonly [string, Measured])[]): string {
     "# Benchmarks",
     "",
     "Written by `make bench`; the single values are in [bench/results.json](../bench/results.json), one file for each question in [bench](../bench).",
-    "`node bench/run.ts NAME…` measures some of them again.",
+    "`node bench/run.ts NAME…` measures some of them again, `--pairs N` more often than `make bench` has time for.",
+    ...timesTaken(all),
     "",
     "Seatrial and what it is compared with are measured in turn, pair by pair, in changing order. The ratio is the median over",
     "the pairs, Seatrial's time by the other's: less than 1 is faster. Behind it stands its 90 % interval (bootstrap over the pairs).",
@@ -53,6 +59,17 @@ function page(all: readonly (readonly [string, Measured])[]): string {
     ...machines,
     "",
   ].join("\n");
+}
+
+/** Nothing while it is not known of all. */
+function timesTaken(all: readonly (readonly [string, Measured])[]): string[] {
+  const times = all.flatMap(([name, { seconds }]) => (seconds === undefined ? [] : [{ name, seconds }]));
+  if (times.length < all.length) return [];
+  const minutes = (seconds: number) => `${Math.ceil(seconds / 60)} min`;
+  const longest = times.toSorted((a, b) => b.seconds - a.seconds).slice(0, 4);
+  return [
+    `Together they took ${minutes(times.reduce((sum, { seconds }) => sum + seconds, 0))}: ${longest.map(({ name, seconds }) => `${name} ${minutes(seconds)}`).join(", ")}, all others less.`,
+  ];
 }
 
 function row(name: string, { what, against, unit, target, isReached, ratio, ours, other }: Result, at: string): string {

@@ -12,6 +12,7 @@ import type { Dirent } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { SeatrialError, systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 import { checkKey, type ListRequest, type ObjectInfo, type ObjectStore, type PutOptions } from "./object-store.ts";
@@ -34,7 +35,7 @@ export class FolderStore implements ObjectStore {
 
   async put(key: string, body: AsyncIterable<Uint8Array> | Uint8Array, options: PutOptions = {}): Promise<ObjectInfo & { digest: string }> {
     checkKey(key);
-    await mkdir(this.#incoming, { recursive: true, mode: 0o700 });
+    makeFolder(this.#incoming, 0o700);
     const incoming = join(this.#incoming, [...formatIdentity(currentProcess()).split("/"), randomUUID()].join(separator));
     const file = await open(incoming, "wx", 0o600);
     try {

@@ -11,8 +11,13 @@ export interface Environment {
   readonly dataDir: string;
   /** Can be deleted at any time: programs, downloads. `SEATRIAL_CACHE`, else `~/.cache/seatrial`. */
   readonly cacheDir: string;
-  /** Lasts until reboot: sockets, locks of this user. `$XDG_RUNTIME_DIR/seatrial`, else `/tmp/seatrial-UID`. */
+  /** Lasts until the user logs out: sockets, locks of this user. `$XDG_RUNTIME_DIR/seatrial`, else `/tmp/seatrial-UID`. */
   readonly runtimeDir: string;
+  /**
+   * Lasts until reboot, whoever logs out and whatever a session's TMPDIR is: sockets that containers hold. `/tmp/seatrial-UID`: a
+   * short path, which Docker Desktop shares, and where nothing that tidies up takes a socket away that somebody listens on.
+   */
+  readonly doorsDir: string;
   readonly homeDir: string;
   /** For files that nobody needs afterwards. */
   readonly tempDir: string;
@@ -37,6 +42,7 @@ export function environmentFrom(given: {
     // Absolute: what runs in another folder is told these paths.
     dataDir: resolve(cwd, set("SEATRIAL_HOME") ?? join(set("XDG_DATA_HOME") ?? join(homeDir, ".local", "share"), "seatrial")),
     cacheDir: resolve(cwd, set("SEATRIAL_CACHE") ?? join(set("XDG_CACHE_HOME") ?? join(homeDir, ".cache"), "seatrial")),
+    doorsDir: `/tmp/seatrial-${uid}`,
     runtimeDir: resolve(cwd, set("XDG_RUNTIME_DIR") ? join(set("XDG_RUNTIME_DIR")!, "seatrial") : join(tempDir, `seatrial-${uid}`)),
   };
 }

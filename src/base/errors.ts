@@ -110,6 +110,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Whether the same call can succeed later without anybody changing anything; a disk that is full counts: there will be room. */
+export function isRetryable(error: unknown): boolean {
+  return (error instanceof SeatrialError && error.retryable) || systemCodeOf(error) === "ENOSPC";
+}
+
 /** The system error code (`ENOENT`, `ECONNREFUSED` …) of anything thrown, also when it is wrapped. */
 export function systemCodeOf(error: unknown): string | undefined {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {

@@ -34,6 +34,12 @@ export const limits = {
   /** Pods whose logs are kept when a cluster fails, and bytes of each: enough for a look, bounded on a busy cluster. */
   collectPods: 200,
   collectLogBytes: 2 * 1024 * 1024,
+  /** Of a node's own logs, each file, all that is read of them, and how many files, folders and links: a busy node has some hundreds. */
+  collectFileBytes: 20 * 1024 ** 2,
+  collectArchiveBytes: 512 * 1024 ** 2,
+  collectArchiveEntries: 5_000,
+  /** Logs of boots that failed, all together: some twenty of kind, as failed boots come in series. */
+  failedBootsBytes: 2 * 1024 ** 3,
   /** A download of a program: kube-apiserver has 105 MB. */
   downloadMs: 600_000,
   /** A build from Go modules: 9 min cold for all of Kubernetes on two cores. */
@@ -127,12 +133,8 @@ export const limits = {
   objectNameBytes: 255,
   /** Files that were left half written by a process that died. */
   objectAbandonedMs: 24 * 3_600_000,
-  /** An uploaded archive: more files are a mistake, more bytes a bomb. */
-  archiveEntries: 10_000,
-  archiveBytes: 2 * 1024 ** 3,
-  archivePathBytes: 512,
-  /** What is told of entries that were left out. */
-  archiveSkipsTold: 100,
+  /** Path of one artifact. */
+  artifactPathBytes: 512,
   /** One call of a runner to its server: a chunk of 1 MiB over a slow link, or a server that is stopping. */
   runnerRequestMs: 30_000,
   /** Pauses between tries while the server does not answer: a restart takes a second or two, an outage needs no storm. */
@@ -235,6 +237,8 @@ export const limits = {
   annotationCharacters: 64 * 1024,
   /** Connections to one API server: more than 64 requests in flight made nothing faster, and each has its TLS state. */
   apiConnections: 64,
+  /** Requests that wait for one of them: those of 32 reconciles that make 256 JobRuns each, and room for the others'. */
+  apiWaiting: 10_000,
   /** An answer of the API: a page of {@link informerPageItems} of the largest resources fits, a mistake does not fill the memory. */
   apiAnswerBytes: 256 * 1024 * 1024,
   /** kubectl's own page. */
@@ -257,8 +261,8 @@ export const limits = {
   reconcileRetryMostMs: 60_000,
   /** Every resource is looked at again so often, whether or not anything happened: what no event told is found. */
   resyncMs: 600_000,
-  /** Reconciles that run when the server stops may take this long to end by themselves, then they are told to. */
-  drainMs: 10_000,
+  /** Reconciles that run when the server stops may take this long to end by themselves, as those do that only write; then they are told to. */
+  drainMs: 2_000,
   /** Keys whose last error is kept to be looked at; more fail only when all fails for the same reason. */
   reconcileErrors: 1_000,
   /**
@@ -354,6 +358,8 @@ export const limits = {
   collectEvents: 200,
   /** Of the name of a file that is made from a pod's. */
   archiveNameLength: 200,
+  /** Of a file, what is looked at to tell whether it is text: as git does. */
+  textHeadBytes: 8_192,
   /** What is kept of one cluster of a job that failed. */
   evidenceBytes: 256 * 1024 ** 2,
   /** A cluster of a job that is not up by then, waiting for others included, is given up. */
@@ -429,4 +435,14 @@ export const limits = {
   apiReopenMs: 250,
   /** A connection that happens to have the runners' port ends by then; a program that listens on it does not. */
   runnerPortMs: 5_000,
+  /** A job that no declared host can ever hold waits so long for one: whoever reads why it waits has declared a Host by then, or will not. */
+  fitsNowhereMs: 3_600_000,
+  /** What is kept of the API's words about a status that it refused: the first fields. */
+  refusedMessageLength: 1_000,
+  /** How often it is written down of a repository that a delivery was about it: a write for each of 200 a second tells nobody more. */
+  repositoryStatusMs: 60_000,
+  /** A registry that is asked for the digest of an image: one on the other side of the world. */
+  imageDigestMs: 20_000,
+  /** A Docker host that could not be connected to is not tried again so soon: all of a command's leftovers there wait for it once. */
+  hostSilenceMs: 5_000,
 } as const;

@@ -23,6 +23,8 @@ export interface CliOptions {
 
 /** What every command is given. */
 export interface CommandContext {
+  /** The words that the process was given. */
+  argv: readonly string[];
   workspace: Workspace;
   programs: Programs;
   environment: Environment;
@@ -41,6 +43,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   using signals = listenForSignals();
   await using workspace = new CommandWorkspace(environment, output, signals.signal);
   const context: CommandContext = {
+    argv: options.argv,
     workspace,
     programs: workspace.programs,
     environment,
@@ -52,7 +55,7 @@ export async function runCli(options: CliOptions): Promise<number> {
   };
   const program = await commandTree(context, options.calledAs, options.argv);
   try {
-    await program.parseAsync([...options.argv], { from: "user" });
+    await program.parseAsync(withoutGoBooleans(options.argv, program), { from: "user" });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -110,14 +113,34 @@ async function commandTree(context: CommandContext, name: string, argv: readonly
     .enablePositionalOptions();
   for (const register of await commandsFor(argv)) register(program, context);
   registerAbout(program, context);
-  for (const command of [...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+  for (const command of allCommands(program)) {
+    for (const { long } of command.options.filter((option) => option.isBoolean()))
+      command.addOption(new Option(`--no-${long!.slice(2)}`).hideHelp());
     command.addOption(new Option("-v, --verbose", "show where an error came from").hideHelp());
   }
   return program;
 }
 
+function allCommands(program: Command): Command[] {
+  return program.commands.flatMap((command) => [command, ...allCommands(command)]);
+}
+
+/** Go's flags, and so ctlptl's, may also be written `--flag=true` and `--flag=false`; what comes after `--` is the user's command. */
+function withoutGoBooleans(argv: readonly string[], program: Command): string[] {
+  const options = allCommands(program).flatMap((command) => command.options);
+  const isBoolean = (long: string) => options.some((option) => option.long === long && option.isBoolean());
+  const end = argv.includes("--") ? argv.indexOf("--") : argv.length;
+  return argv.map((word, i) => {
+    const [, name = "", value] = /^--([\w-]+)=(true|false)$/.exec(word) ?? [];
+    if (i >= end || value === undefined || !isBoolean(`--${name}`)) return word;
+    return value === "true" ? `--${name}` : `--no-${name}`;
+  });
+}
+
 function printError(error: unknown, { output, argv, calledAs }: CliOptions): void {
-  const isVerbose = argv.includes("-v") || argv.includes("--verbose");
+  // What comes after is the user's command.
+  const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined);
+  const isVerbose = own.includes("-v") || own.includes("--verbose");
   if (error instanceof SeatrialError) {
     output.err(`${calledAs}: ${error.message}`);
     if (error.hint) output.err(`  hint: ${error.hint}`);

@@ -2,8 +2,8 @@
  * Clusters that are a control plane alone: etcd and kube-apiserver as processes of this machine, in about three seconds.
  * For CRDs, operators and charts; no nodes, no pods that run.
  */
-import { existsSync } from "node:fs";
-import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { createReadStream, existsSync } from "node:fs";
+import { copyFile, readdir, readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError, type Problem } from "../base/errors.ts";
@@ -17,6 +17,7 @@ import {
 import { addKwokNodes } from "../controlplane/kwok.ts";
 import type { ProgramName, Programs } from "../programs/programs.ts";
 import { type Cluster, contextNameOf } from "../resources/cluster.ts";
+import { type KeepFile, keepPart } from "./keep.ts";
 import { writeFileWhole } from "./kubeconfig.ts";
 import type { ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
 import { type ClusterRecords, type ClusterRecord, ownershipOf } from "./records.ts";
@@ -104,12 +105,11 @@ export class BareProvider implements ClusterProvider {
     await writeFileWhole(path, await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8"));
   }
 
-  async collectLogs(target: Target, directory: string): Promise<void> {
+  async collectLogs(target: Target, keep: KeepFile): Promise<void> {
     const from = controlPlaneDirectory(target.directory);
     if (!existsSync(from)) return;
-    await mkdir(directory, { recursive: true });
     for (const file of await readdir(from)) {
-      if (file.endsWith(".log")) await copyFile(join(from, file), join(directory, file));
+      if (file.endsWith(".log")) await keepPart(keep, file, async () => await Promise.resolve(bytesOf(join(from, file))));
     }
   }
 
@@ -135,11 +135,13 @@ export class BareProvider implements ClusterProvider {
     const components = spec.bare?.components ?? [];
     const directory = controlPlaneDirectory(start.directory);
     const serviceSubnet = spec.serviceSubnet ?? "10.96.0.0/16";
+    const programs = await this.#findPrograms(cluster, signal);
+    start.onPrepared?.();
     const options: ControlPlaneOptions = {
       directory,
       uid,
       context: contextNameOf(cluster),
-      programs: await this.#findPrograms(cluster, signal),
+      programs,
       components,
       env: { PATH: this.#options.environment.variables["PATH"], HOME: this.#options.environment.homeDir },
       serviceSubnet,
@@ -189,11 +191,17 @@ interface StartOptions {
   port?: number | undefined;
   isPortFixed?: boolean;
   isIsolated?: boolean | undefined;
+  onPrepared?(): void;
   signal?: AbortSignal | undefined;
 }
 
 function controlPlaneDirectory(clusterDirectory: string): string {
   return join(clusterDirectory, "control-plane");
+}
+
+/** Opened when it is read. */
+async function* bytesOf(path: string): AsyncIterable<Uint8Array> {
+  yield* createReadStream(path) as AsyncIterable<Uint8Array>;
 }
 
 function portIn(kubeconfig: string): number | undefined {

@@ -14,6 +14,7 @@ import { KubeClient, parseKubeconfig } from "../kube/client.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { BootThrottle } from "./boot-throttle.ts";
 import { collectCluster } from "./collect.ts";
+import { keepIn } from "./keep.ts";
 import type { ClusterProvider, CreateRequest, RegistryForNodes, Target } from "./provider.ts";
 import { waitUntilReady } from "./ready.ts";
 import { type ClusterRecord, type ClusterRecords, recordOf } from "./records.ts";
@@ -34,6 +35,9 @@ export interface BootOptions {
   record?: Partial<ClusterRecord>;
   /** Folder under which the logs of a failed boot are kept. */
   failuresDir: string;
+  /** What the error says of where those are. Default: the folder. */
+  failuresShownAs?: string | undefined;
+  /** For each half of it: from when its images are there until it is made, and until it is Ready. Default: {@link limits.clusterReadyMs}. */
   readyTimeoutMs?: number | undefined;
   onPhase(phase: string, ms: number): void;
   onProgress(line: string): void;
@@ -53,7 +57,7 @@ export function newUid(): string {
 
 /**
  * Boots a cluster; the caller holds the lock of its name. When it fails or is aborted, its logs are kept in a folder that
- * the error names, and nothing else of it is left.
+ * the error names, and nothing else of it is left, but the record of one that has a registry beside it.
  */
 export async function bootCluster(options: BootOptions): Promise<BootedCluster> {
   const { provider, records, cluster, uid, signal } = options;
@@ -69,17 +73,20 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
   try {
     using slot = await options.throttle.slot(signal);
     phase("wait for a place");
-    await provider.create({
-      cluster,
-      uid,
-      ownership: options.ownership,
-      directory: target.directory,
-      kubeconfig,
-      registry: options.registry,
-      isIsolated: options.isIsolated,
-      apiServerPort: record.apiServerPort,
-      onProgress: options.onProgress,
-      signal,
+    await within(options.readyTimeoutMs ?? limits.clusterReadyMs, `cluster ${name} was not made`, signal, async (inTime, onPrepared) => {
+      await provider.create({
+        cluster,
+        uid,
+        ownership: options.ownership,
+        directory: target.directory,
+        kubeconfig,
+        registry: options.registry,
+        isIsolated: options.isIsolated,
+        apiServerPort: record.apiServerPort,
+        onPrepared,
+        onProgress: options.onProgress,
+        signal: inTime,
+      });
     });
     slot.release(); // What follows is mostly waiting: the next boot uses the time.
     phase("create");
@@ -106,6 +113,25 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
   }
 }
 
+/** Ends the work when it takes longer, from when it says that it begins: what hangs in the middle of it (a node, an API server that never listens) must not hold its place. */
+async function within(
+  ms: number,
+  what: string,
+  signal: AbortSignal | undefined,
+  work: (inTime: AbortSignal, onBegin: () => void) => Promise<void>,
+): Promise<void> {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const begin = () => {
+    timer ??= setTimeout(() => late.abort(new SeatrialError("timeout", `${what} in ${ms / 1000} s`, { retryable: true })), ms);
+  };
+  try {
+    await work(signal ? AbortSignal.any([signal, late.signal]) : late.signal, begin);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The ConfigMap's namespace is among the first things of a new cluster; the API may not answer at all yet. */
 async function publishWhenUp(client: KubeClient, registry: RegistryForNodes, signal: AbortSignal): Promise<void> {
   const { hostPort } = await registry.ready;
@@ -126,10 +152,11 @@ async function cleanUpAfter(error: unknown, options: BootOptions, target: Target
   const { provider, records } = options;
   const logs = join(options.failuresDir, `${target.name}-${target.uid.slice(0, 8)}`);
   const wasAborted = options.signal?.aborted ?? false;
-  if (!wasAborted) await collectCluster(provider, target, logs, client);
+  if (!wasAborted) await collectCluster(provider, target, keepIn(logs), client);
   try {
     await provider.delete(target);
-    await records.remove(target.name);
+    // A registry beside it is for whoever made that to remove, and is found by the record.
+    if (options.record?.registry === undefined) await records.remove(target.name);
   } catch (second) {
     // The record stays: the next command, or `seatrial reap`, finds what could not be deleted.
     return new SeatrialError("command-failed", `${messageOf(error)}\nand what was made of it could not be deleted: ${messageOf(second)}`, {
@@ -138,7 +165,7 @@ async function cleanUpAfter(error: unknown, options: BootOptions, target: Target
     });
   }
   if (wasAborted || !(error instanceof SeatrialError)) return error;
-  const kept = existsSync(logs) ? `\nits logs are in ${logs}` : "";
+  const kept = existsSync(logs) ? `\nits logs are in ${options.failuresShownAs ?? logs}` : "";
   return new SeatrialError(error.code, `${error.message}${kept}`, { hint: error.hint, cause: error, retryable: error.retryable });
 }
 

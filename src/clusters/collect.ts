@@ -1,9 +1,7 @@
 /** What is kept of a cluster that failed: events, pods and their logs, as its API still tells them, and the provider's logs. */
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { KubeClient, KubeObject } from "../kube/client.ts";
+import { keepBelow, keepError, type KeepFile, keepPart } from "./keep.ts";
 import type { ClusterProvider, Target } from "./provider.ts";
 
 interface PodParts {
@@ -12,57 +10,42 @@ interface PodParts {
 }
 
 /**
- * Collects into `directory`: `events.txt`, `pods.txt`, `pods/NAMESPACE_POD_CONTAINER.log`, and what the provider has. Keeps
- * what it can get within {@link limits.collectLogsMs}, and never throws: it runs while something else has failed.
- * @param client undefined when there never was an API.
+ * Collects `events.txt`, `pods.txt`, `pods/NAMESPACE_POD_CONTAINER.log`, and below `nodes` what the provider has. Keeps what it
+ * can get within {@link limits.collectLogsMs}, and never throws: it runs while something else has failed.
+ * @param client undefined when there never was an API. @param stop ends it early, with what there is by then.
  */
 export async function collectCluster(
   provider: ClusterProvider,
   target: Target,
-  directory: string,
+  keep: KeepFile,
   client: KubeClient | undefined,
+  stop?: AbortSignal,
 ): Promise<void> {
-  const signal = AbortSignal.timeout(limits.collectLogsMs);
-  await mkdir(directory, { recursive: true });
-  const keep = async (file: string, work: () => Promise<void>) => {
-    try {
-      await work();
-    } catch (error) {
-      await writeFile(join(directory, `${file}.error`), `${messageOf(error)}\n`).catch(() => {});
-    }
-  };
+  const timeout = AbortSignal.timeout(limits.collectLogsMs);
+  const signal = stop ? AbortSignal.any([stop, timeout]) : timeout;
   await Promise.all([
-    keep("nodes", async () => await provider.collectLogs(target, join(directory, "nodes"), signal)),
+    provider.collectLogs(target, keepBelow(keep, "nodes"), signal).catch(async (error: unknown) => await keepError(keep, "nodes", error)),
     ...(client
       ? [
-          keep(
-            "events.txt",
-            async () =>
-              await writeFile(
-                join(directory, "events.txt"),
-                formatEvents(await client.list("/api/v1/events", signal, limits.collectEvents)),
-              ),
-          ),
-          keep("pods.txt", async () => await collectPods(client, directory, signal)),
+          keepPart(keep, "events.txt", async () => formatEvents(await client.list("/api/v1/events", signal, limits.collectEvents))),
+          collectPods(client, keep, signal).catch(async (error: unknown) => await keepError(keep, "pods.txt", error)),
         ]
       : []),
   ]);
 }
 
-async function collectPods(client: KubeClient, directory: string, signal: AbortSignal): Promise<void> {
+async function collectPods(client: KubeClient, keep: KeepFile, signal: AbortSignal): Promise<void> {
   const pods = await client.list<KubeObject & PodParts>("/api/v1/pods", signal, limits.collectPods);
   if (pods.length === 0) return;
   const lines = pods.map((pod) => `${pod.metadata.namespace}/${pod.metadata.name} ${pod.status?.phase ?? ""}`);
-  await writeFile(join(directory, "pods.txt"), `${lines.join("\n")}\n`);
-  await mkdir(join(directory, "pods"), { recursive: true });
+  await keep("pods.txt", `${lines.join("\n")}\n`);
   for (const pod of pods) {
     const { namespace = "", name: podName } = pod.metadata;
     for (const { name } of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(podName)}/log?container=${encodeURIComponent(name)}&limitBytes=${limits.collectLogBytes}&timestamps=true`;
-      const text = await client.text(path, signal).catch((error: unknown) => `(no log: ${messageOf(error)})\n`);
       // The API may be a job's own: a name need not be one.
       const file = encodeURIComponent([namespace, podName, name].join("_")).slice(0, limits.archiveNameLength);
-      await writeFile(join(directory, "pods", `${file}.log`), text);
+      await keepPart(keep, `pods/${file}.log`, async () => await client.text(path, signal));
     }
   }
 }

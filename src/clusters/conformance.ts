@@ -13,6 +13,7 @@ import type { Ownership } from "../docker/ownership.ts";
 import { KubeClient, parseKubeconfig } from "../kube/client.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import { newUid } from "./boot.ts";
+import { keepIn } from "./keep.ts";
 import type { ClusterProvider, Target } from "./provider.ts";
 import { waitUntilReady } from "./ready.ts";
 import { type ClusterRecord, type ClusterRecords, recordOf } from "./records.ts";
@@ -118,7 +119,7 @@ export function describeProvider(suite: ProviderSuite): void {
       const all = await boot(context, "logs");
       const folder = await mkdtemp(join(tmpdir(), "logs-"));
       try {
-        for (let i = 0; i < 2; i++) await all.provider.collectLogs(all.target, folder);
+        for (let i = 0; i < 2; i++) await all.provider.collectLogs(all.target, keepIn(folder));
         const files = await readdir(folder, { recursive: true });
         expect(
           files.some((file) => /kube-apiserver.*\.log$/.test(file)),

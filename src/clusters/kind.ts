@@ -4,8 +4,7 @@
  * kind makes the nodes and runs kubeadm; Seatrial makes the network before it, gives it a node image with our labels,
  * wires the registry while kubeadm runs, and deletes by label through Docker's API. Nothing here asks kind what is there.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { Duplex, Readable } from "node:stream";
 import { stringify } from "yaml";
 import type { Environment } from "../base/environment.ts";
@@ -26,13 +25,14 @@ import type { Programs } from "../programs/programs.ts";
 import { defaultKubernetesVersion } from "../programs/versions.ts";
 import { type Cluster, clusterSchema } from "../resources/cluster.ts";
 import { extractTar } from "./archive.ts";
+import { keepBelow, keepError, type KeepFile, keepPart } from "./keep.ts";
 import { kindConfigOf } from "./kind-config.ts";
 import { renameKubeconfig, writeFileWhole } from "./kubeconfig.ts";
 import { loadImages } from "./load-images.ts";
 import { createNetwork } from "./networks.ts";
 import { ensureNodeImage, findNodeImage, labelImage } from "./node-image.ts";
 import type { ClusterProvider, CreateRequest, Expectations, LoadedImage, ObservedCluster, RegistryForNodes, Target } from "./provider.ts";
-import { wireRegistry } from "./registry-wiring.ts";
+import { variablesFor, wireRegistry } from "./registry-wiring.ts";
 
 /** kind's labels on its containers: its public way of telling which cluster a container is of. */
 const kindLabels = { cluster: "io.x-k8s.kind.cluster", role: "io.x-k8s.kind.role" } as const;
@@ -76,6 +76,7 @@ export class KindProvider implements ClusterProvider {
       createNetwork(this.#docker, networkName(name, uid), { labels: ours, seed: parseInt(uid.slice(0, 6), 16), hasIpv6, signal: all }),
       this.#docker.info(all),
     ]);
+    request.onPrepared?.();
     const config = kindConfigOf(cluster, { images, apiServerPort: request.apiServerPort, isCgroupV1: CgroupVersion === "1" });
     await together(signal, (both) => [
       this.#runKind(kind.path, { ...request, signal: both }, stringify(config)),
@@ -174,9 +175,7 @@ export class KindProvider implements ClusterProvider {
       ports: [hostPort, ...(clientPort ? [clientPort] : [])],
       mirrors: registry.mirrors,
       auths: request.cluster.spec.registryAuths ?? [],
-      // A workflow is not its server's: what it names of our environment is nobody's.
-      variables:
-        typeof request.ownership.owner === "object" && "attempt" in request.ownership.owner ? {} : this.#options.environment.variables,
+      variables: variablesFor(request.ownership, this.#options.environment.variables),
       signal: request.signal,
     });
   }
@@ -243,9 +242,10 @@ export class KindProvider implements ClusterProvider {
 
   async list(signal?: AbortSignal): Promise<ObservedCluster[]> {
     const byName = Map.groupBy(await this.#docker.containers([kindLabels.cluster], signal), ({ Labels }) => Labels[kindLabels.cluster]!);
-    return [...byName].map(([name, all]) => {
+    return [...byName].flatMap(([name, all]) => {
       const nodes = all.filter((container) => container.Labels[kindLabels.role] !== undefined);
-      const found = nodes.find(isControlPlane)?.Labels ?? nodes[0]?.Labels;
+      if (nodes.length === 0) return []; // Anybody may use kind's label: a container without a role is no node.
+      const found = (nodes.find(isControlPlane) ?? nodes[0])?.Labels;
       const states = new Set(nodes.map(({ State }) => State));
       return {
         provider: this.name,
@@ -310,35 +310,25 @@ export class KindProvider implements ClusterProvider {
     return Duplex.from({ writable: socket, readable: Readable.from(demultiplexed, { objectMode: false }) });
   }
 
-  async collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void> {
+  async collectLogs(target: Target, keep: KeepFile, signal?: AbortSignal): Promise<void> {
     const nodes = await this.#nodes(target.name, target.uid, signal);
-    await Promise.all(nodes.map((node) => this.#collectNode(node, join(directory, nameOf(node)), signal)));
+    await Promise.all(nodes.map((node) => this.#collectNode(node, keepBelow(keep, nameOf(node)), signal)));
   }
 
-  async #collectNode(node: ContainerSummary, directory: string, signal: AbortSignal | undefined): Promise<void> {
-    await mkdir(directory, { recursive: true });
-    const keep = async (file: string, text: () => Promise<string | Buffer>) => {
-      try {
-        await writeFile(join(directory, file), await text());
-      } catch (error) {
-        await writeFile(join(directory, `${file}.error`), `${messageOf(error)}\n`).catch(() => {});
-      }
-    };
+  async #collectNode(node: ContainerSummary, keep: KeepFile, signal: AbortSignal | undefined): Promise<void> {
     const printed = async (argv: string[]) => (await this.#docker.exec(node.Id, argv, { signal })).stdout;
-    await keep("inspect.json", async () => JSON.stringify(await this.#docker.container(node.Id, signal), null, 2));
-    await keep("serial.log", async () => await this.#docker.containerLogs(node.Id, 10_000, signal));
+    await keepPart(keep, "inspect.json", async () => JSON.stringify(await this.#docker.container(node.Id, signal), null, 2));
+    await keepPart(keep, "serial.log", async () => await this.#docker.containerLogs(node.Id, 10_000, signal));
     if (node.State === "running") {
-      await keep(
-        "journal.log",
-        async () => await printed(["sh", "-c", "command -v journalctl >/dev/null && journalctl --no-pager || true"]),
-      );
-      await keep("images.log", async () => await printed(["ctr", "-n", "k8s.io", "images", "ls", "-q"]));
+      const journal = ["sh", "-c", "command -v journalctl >/dev/null && journalctl --no-pager || true"];
+      await keepPart(keep, "journal.log", async () => await printed(journal));
+      await keepPart(keep, "images.log", async () => await printed(["ctr", "-n", "k8s.io", "images", "ls", "-q"]));
     }
     try {
       const archive = await this.#docker.readArchive(node.Id, "/var/log", signal);
-      if (archive) await extractTar(archive, directory);
+      if (archive) await extractTar(archive, keep);
     } catch (error) {
-      await writeFile(join(directory, "var-log.error"), `${messageOf(error)}\n`).catch(() => {});
+      await keepError(keep, "var-log", error);
     }
   }
 

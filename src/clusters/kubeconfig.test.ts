@@ -1,10 +1,22 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { generateKeyPairSync } from "node:crypto";
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { parse } from "yaml";
+import { parse, stringify } from "yaml";
 import { environmentFrom } from "../base/environment.ts";
-import { currentContext, mergeKubeconfig, renameKubeconfig, unmergeKubeconfig, userKubeconfigPath, writeFileWhole } from "./kubeconfig.ts";
+import { createMask } from "../logs/masking.ts";
+import {
+  currentContext,
+  isMergeable,
+  mergeKubeconfig,
+  renameKubeconfig,
+  secretsInKubeconfig,
+  unmergeKubeconfig,
+  userKubeconfigPath,
+  writeFileWhole,
+} from "./kubeconfig.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -48,7 +60,7 @@ async function given(name: string, text: string): Promise<string> {
 describe("the file that kubectl would write to", () => {
   test.each([
     ["the first that exists", "{a}:{b}", ["b"], "b"],
-    ["the first, when none exists", "{a}:{b}", [], "a"],
+    ["the last, when none exists", "{a}:{b}", [], "b"],
     ["empty parts do not count", ":{b}:", [], "b"],
     ["none is named", "", [], ".kube/config"],
   ])("%s", async (_, variable, existing, expected) => {
@@ -138,7 +150,94 @@ describe("merge and unmerge", () => {
   });
 });
 
+describe("before a boot it is known whether a cluster can be merged", () => {
+  test.each<[string, string, true | RegExp]>([
+    ["a kubeconfig", users, true],
+    ["an empty file", "", true],
+    ["comments alone", "# nothing yet\n", true],
+    ["sections that are empty", "clusters:\nusers: []\n", true],
+    ["a list", "- a\n- b\n", /is not a kubeconfig: it is not a map/],
+    ["words", "hello\n", /is not a kubeconfig: it is not a map/],
+    ["a section that is no list", "clusters: {a: b}\n", /is not a kubeconfig: its clusters are not a list/],
+    ["no YAML", "clusters: [", /is not a kubeconfig/],
+  ])("%s", async (_, text, expected) => {
+    const asked = isMergeable(await given("user", text));
+    if (expected === true) expect(await asked).toBe(true);
+    else await expect(asked).rejects.toMatchObject({ code: "invalid", message: expect.stringMatching(expected) as string });
+    expect(await readFile(join(folder, "user"), "utf8")).toBe(text);
+  });
+
+  test("nothing there, also at the end of a link", async () => {
+    await symlink("nowhere", join(folder, "link"));
+    expect(await isMergeable(join(folder, "none"))).toBe(true);
+    expect(await isMergeable(join(folder, "link"))).toBe(true);
+  });
+
+  test("the null device means that there is none, also by a link", async () => {
+    await symlink("/dev/null", join(folder, "link"));
+    expect(await isMergeable("/dev/null")).toBe(false);
+    expect(await isMergeable(join(folder, "link"))).toBe(false);
+  });
+
+  test.each([
+    ["a folder", () => folder],
+    ["another device", () => "/dev/zero"],
+  ])("%s is refused", async (_, path) => {
+    await expect(isMergeable(path())).rejects.toMatchObject({
+      code: "invalid",
+      message: expect.stringContaining("it is not a regular file") as string,
+    });
+  });
+});
+
+describe("what has nothing of a cluster is none of its deletion's business", () => {
+  test("it is not locked", async () => {
+    const user = await given("user", users);
+    await given("user.lock", "");
+    await unmergeKubeconfig("kind-demo", await given("own", own("kind-demo")), user, AbortSignal.timeout(2_000));
+    expect(await readFile(user, "utf8")).toBe(users);
+  });
+
+  test.each([
+    ["no YAML", "clusters: ["],
+    ["a list", "- a\n"],
+  ])("%s", async (_, text) => {
+    await unmergeKubeconfig("kind-demo", await given("own", own("kind-demo")), await given("user", text));
+  });
+
+  test("a folder", async () => {
+    await unmergeKubeconfig("kind-demo", await given("own", own("kind-demo")), folder);
+  });
+
+  test("a damaged file that names it is told", async () => {
+    const user = await given("user", "clusters: [ {name: kind-demo");
+    await expect(unmergeKubeconfig("kind-demo", await given("own", own("kind-demo")), user)).rejects.toThrow(/is not a kubeconfig/);
+  });
+});
+
 describe("a file is written whole or not at all", () => {
+  test("a link to nothing stays, and its target is made", async () => {
+    await mkdir(join(folder, "real"));
+    await symlink(join("real", "second"), join(folder, "first"));
+    await symlink("config", join(folder, "real", "second"));
+    await writeFileWhole(join(folder, "first"), "new");
+    expect(await readFile(join(folder, "real", "config"), "utf8")).toBe("new");
+    expect(await readlink(join(folder, "first"))).toBe(join("real", "second"));
+    expect(await readlink(join(folder, "real", "second"))).toBe("config");
+  });
+
+  test("what is no regular file stays, also at the end of a link", async () => {
+    // A socket stands for a device: a test that fails must not have replaced one of this machine's.
+    const server = createServer().listen(join(folder, "socket"));
+    onTestFinished(() => void server.close());
+    await new Promise((resolve) => server.once("listening", resolve));
+    await symlink("socket", join(folder, "link"));
+    for (const name of ["socket", "link"])
+      await expect(writeFileWhole(join(folder, name), "x")).rejects.toThrow(/it is not a regular file; the file is as it was/);
+    expect((await lstat(join(folder, "socket"))).isSocket()).toBe(true);
+    expect((await readdir(folder)).toSorted()).toEqual(["link", "socket"]);
+  });
+
   test("a link is followed", async () => {
     await mkdir(join(folder, "real"));
     const target = join(folder, "real", "config");
@@ -162,4 +261,32 @@ describe("a file is written whole or not at all", () => {
 test("a kubeconfig under a name and an address of our own", () => {
   const renamed = renameKubeconfig(own("kubernetes").replaceAll("kubernetes-admin", "x"), "kind-demo", "https://127.0.0.1:4711");
   expect(parse(renamed)).toEqual(parse(own("kind-demo").replace("https://127.0.0.1:1", "https://127.0.0.1:4711")));
+});
+
+describe("what is masked of a kubeconfig", () => {
+  const { privateKey } = generateKeyPairSync("ec", {
+    namedCurve: "P-256",
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const data = Buffer.from(privateKey).toString("base64");
+  const user = { token: "a-token-of-it", password: "a-password-of-it", "client-key-data": data, "client-certificate-data": "Q0VSVA==" };
+  const kubeconfig = stringify({ users: [{ name: "a", user }, { name: "b", user: { exec: { command: "login" } } }, { name: "c" }] });
+
+  test("its keys, tokens and passwords, and nothing that opens nothing", () => {
+    expect(secretsInKubeconfig(kubeconfig)).toEqual(["a-token-of-it", "a-password-of-it", privateKey]);
+    for (const empty of ["", "{}", "users:"]) expect(secretsInKubeconfig(empty)).toEqual([]);
+  });
+
+  test.each([
+    ["YAML", kubeconfig],
+    ["JSON", JSON.stringify(parse(kubeconfig))],
+    ["a key's text", privateKey],
+    ["one line of it", privateKey.split("\n")[1]!],
+  ])("%s shows nothing of them any more", (_name, text) => {
+    const shown = createMask(secretsInKubeconfig(kubeconfig)).text(text);
+    for (const secret of ["a-token", "a-password", ...privateKey.split("\n").slice(1, -2)]) expect(shown).not.toContain(secret);
+    for (let at = 0; at + 12 <= data.length; at += 12) expect(shown).not.toContain(data.slice(at, at + 12));
+    expect(shown).toContain("***");
+  });
 });

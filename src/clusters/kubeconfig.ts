@@ -4,34 +4,38 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { Document, isMap, isSeq, parseDocument, type YAMLMap } from "yaml";
+import { open, readFile, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { devNull } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Document, isMap, isSeq, parse, parseDocument, type YAMLMap } from "yaml";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError, messageOf, systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import { parseKubeconfig } from "../kube/client.ts";
 
 const sections = ["clusters", "users", "contexts"] as const;
 
-/** The file that kubectl would write to: the first of KUBECONFIG that exists, else its first, else ~/.kube/config. */
+/** The file that kubectl would add a cluster to: the first of KUBECONFIG that exists, else its last, else ~/.kube/config. */
 export function userKubeconfigPath(environment: Environment): string {
   const listed = (environment.variables["KUBECONFIG"] ?? "").split(":").filter((path) => path !== "");
-  return listed.find((path) => existsSync(path)) ?? listed[0] ?? join(environment.homeDir, ".kube", "config");
+  return listed.find((path) => existsSync(path)) ?? listed.at(-1) ?? join(environment.homeDir, ".kube", "config");
 }
 
-/** Writes a file whole or not at all, readable by its user alone. */
+/** Writes a file whole or not at all, readable by its user alone. What is there and is no regular file, such as a device, stays. */
 export async function writeFileWhole(path: string, text: string): Promise<void> {
-  // A link is followed: replacing it would cut off what the user made of it.
-  const target = await realpath(path).catch(() => path);
-  const temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
+  let temporary: string | undefined;
   try {
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    const target = await endOfLinks(path);
+    const found = await statIfThere(target);
+    if (found && !found.isFile()) throw new Error("it is not a regular file");
+    makeFolder(dirname(target), 0o700);
+    temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
     await writeFile(temporary, text, { mode: 0o600, flag: "wx" });
     await rename(temporary, target);
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
+    if (temporary) await rm(temporary, { force: true }).catch(() => {});
     const code = systemCodeOf(error);
     const why = code === "ENOSPC" ? "the disk is full" : messageOf(error);
     throw new SeatrialError("command-failed", `could not write ${path}: ${why}; the file is as it was`, {
@@ -39,6 +43,24 @@ export async function writeFileWhole(path: string, text: string): Promise<void> 
       cause: error,
     });
   }
+}
+
+/** Where links lead, also when nothing is there yet: replacing a link would cut off what the user made of it. */
+async function endOfLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (systemCodeOf(error) !== "ENOENT") throw error; // Such as links in a circle.
+    const next = await readlink(path).catch(() => undefined);
+    return next === undefined ? path : await endOfLinks(resolve(await realpath(dirname(path)), next));
+  }
+}
+
+async function statIfThere(path: string) {
+  return await stat(path).catch((error: unknown) => {
+    if (systemCodeOf(error) === "ENOENT") return undefined;
+    throw error;
+  });
 }
 
 /** The one cluster, user and context of a kubeconfig under one name, with the server's address as seen from here. */
@@ -58,6 +80,19 @@ export function renameKubeconfig(text: string, name: string, server: string): st
   }).toString();
 }
 
+/**
+ * What of a kubeconfig opens its cluster, to be masked: keys as the text that they are, which masks them in base64 too, as the
+ * file holds them. The address, the CA and certificates open nothing.
+ */
+export function secretsInKubeconfig(text: string): string[] {
+  const { users } = (parse(text) ?? {}) as { users?: { user?: Record<string, unknown> }[] };
+  return (users ?? []).flatMap(({ user = {} }) => {
+    const key = user["client-key-data"];
+    const values = [user["token"], user["password"], typeof key === "string" ? Buffer.from(key, "base64").toString("utf8") : undefined];
+    return values.filter((value): value is string => typeof value === "string");
+  });
+}
+
 /** Whether a file is there and has this context, whole: one that a person emptied or damaged is written anew. */
 export async function isUsableKubeconfig(path: string, context: string): Promise<boolean> {
   try {
@@ -65,6 +100,17 @@ export async function isUsableKubeconfig(path: string, context: string): Promise
   } catch {
     return false;
   }
+}
+
+/**
+ * Whether a cluster can be merged into the user's file: looked at before the boot, which takes longer.
+ * @returns false for the null device: whoever names it wants no kubeconfig.
+ * @throws SeatrialError `invalid` for any other thing that is no file, and for a file that is no kubeconfig.
+ */
+export async function isMergeable(userPath: string): Promise<boolean> {
+  if ((await realpath(userPath).catch(() => userPath)) === devNull) return false;
+  await readUserFile(userPath);
+  return true;
 }
 
 /** Adds a cluster's kubeconfig to the user's file and makes it current. Entries of the same name are replaced. */
@@ -81,14 +127,16 @@ export async function mergeKubeconfig(source: string, userPath: string, signal?:
 
 /**
  * Takes a cluster's context, cluster and user out of the user's file. An entry of the same name that leads to another
- * cluster stays, and so does a file that has none.
+ * cluster stays, and so does a file that has none: it is not even locked.
  * @param own the cluster's own kubeconfig: its CA tells whether an entry is this cluster's.
  */
 export async function unmergeKubeconfig(context: string, own: string, userPath: string, signal?: AbortSignal): Promise<void> {
-  if (!existsSync(userPath)) return;
   const ca = caOf(parseDocument(await readFile(own, "utf8")), context);
+  const isIn = (document: Document) => ca !== undefined && caOf(document, context) === ca;
+  const text = (await statIfThere(userPath))?.isFile() ? await readFile(userPath, "utf8") : "";
+  if (!text.includes(context) || !isIn(parseUserFile(text, userPath))) return;
   await changeUserFile(userPath, signal, (document) => {
-    if (ca === undefined || caOf(document, context) !== ca) return false;
+    if (!isIn(document)) return false;
     for (const section of sections) removeEntry(document, section, context);
     if (document.get("current-context") === context) document.set("current-context", "");
     return true;
@@ -103,6 +151,7 @@ function caOf(document: Document, cluster: string): unknown {
 /** The user's current context, if their file has one. */
 export async function currentContext(userPath: string): Promise<string | undefined> {
   try {
+    if (!(await stat(userPath)).isFile()) return undefined; // Reading a pipe would wait for its writer.
     const value = parseDocument(await readFile(userPath, "utf8")).get("current-context");
     return typeof value === "string" && value !== "" ? value : undefined;
   } catch {
@@ -112,14 +161,40 @@ export async function currentContext(userPath: string): Promise<string | undefin
 
 async function changeUserFile(path: string, signal: AbortSignal | undefined, change: (document: Document) => boolean): Promise<void> {
   await using _lock = await lockLikeKubectl(path, signal);
-  const text = existsSync(path) ? await readFile(path, "utf8") : "";
-  const document = text.trim() === "" ? new Document({ apiVersion: "v1", kind: "Config" }) : parseDocument(text);
-  if (document.errors.length > 0) {
-    throw new SeatrialError("invalid", `${path} is not a kubeconfig: ${document.errors[0]!.message}`, {
-      hint: "mend the file, or set KUBECONFIG to another one; it was not changed",
+  const document = await readUserFile(path);
+  if (change(document)) await writeFileWhole(path, document.toString());
+}
+
+/** The user's file; a new document where there is none. @throws SeatrialError `invalid` for what is no kubeconfig. */
+async function readUserFile(path: string): Promise<Document> {
+  let text = "";
+  try {
+    const found = await statIfThere(path);
+    if (found && !found.isFile()) throw new Error("it is not a regular file");
+    if (found) text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new SeatrialError("invalid", `${path} cannot be used as a kubeconfig: ${messageOf(error)}`, {
+      hint: "set KUBECONFIG to a file; nothing was changed",
+      cause: error,
     });
   }
-  if (change(document)) await writeFileWhole(path, document.toString());
+  return parseUserFile(text, path);
+}
+
+function parseUserFile(text: string, path: string): Document {
+  const document = text.trim() === "" ? new Document({ apiVersion: "v1", kind: "Config" }) : parseDocument(text);
+  const why = document.errors[0]?.message ?? whyNoKubeconfig(document);
+  if (why === undefined) return document;
+  throw new SeatrialError("invalid", `${path} is not a kubeconfig: ${why}`, {
+    hint: "mend the file, or set KUBECONFIG to another one; it was not changed",
+  });
+}
+
+function whyNoKubeconfig(document: Document): string | undefined {
+  if (document.contents === null) return undefined;
+  if (!isMap(document.contents)) return "it is not a map with clusters, users and contexts";
+  const odd = sections.find((section) => (document.get(section) ?? null) !== null && !isSeq(document.get(section)));
+  return odd && `its ${odd} are not a list`;
 }
 
 /** kubectl never looks whether the holder of its lock still lives; a lock older than any write takes is not held. */
@@ -127,7 +202,7 @@ const staleLockMs = 30_000;
 
 async function lockLikeKubectl(path: string, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
   const lockPath = `${path}.lock`;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), 0o700);
   await waitFor(
     `${lockPath}`,
     async () => {

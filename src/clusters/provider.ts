@@ -10,6 +10,7 @@ import type { Duplex } from "node:stream";
 import type { Problem } from "../base/errors.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import type { Cluster, Provider } from "../resources/cluster.ts";
+import type { KeepFile } from "./keep.ts";
 
 export interface ClusterProvider {
   readonly name: Provider;
@@ -72,8 +73,8 @@ export interface ClusterProvider {
    */
   inside?(target: Target, signal?: AbortSignal): Promise<{ server: string; network: string }>;
 
-  /** The provider's own logs (nodes, journal, processes) into the folder. Collects what it can; never throws for a part. */
-  collectLogs(target: Target, directory: string, signal?: AbortSignal): Promise<void>;
+  /** The provider's own logs (nodes, journal, processes). Collects what it can; never throws for a part. */
+  collectLogs(target: Target, keep: KeepFile, signal?: AbortSignal): Promise<void>;
 
   /** Puts images of the Docker host into every node, skipping those that are there. Only with `capabilities.hasNodes`. */
   loadImages?(target: Target, references: readonly string[], signal?: AbortSignal): Promise<LoadedImage[]>;
@@ -106,6 +107,8 @@ export interface CreateRequest {
   isIsolated?: boolean | undefined;
   /** A port of the API that survives restarts, chosen before; absent for throwaways. */
   apiServerPort?: number | undefined;
+  /** Called when programs and images are at hand, which may take a download: from here on the time of the boot counts. */
+  onPrepared?(): void;
   onProgress(line: string): void;
   signal?: AbortSignal | undefined;
 }

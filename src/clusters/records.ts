@@ -5,9 +5,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, rmdir } from "node:fs/promises";
+import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { formatOwner, type Ownership, parseOwner } from "../docker/ownership.ts";
 import { type Lock, lock, tryLock } from "../process/lock.ts";
 import { type Cluster, type Provider } from "../resources/cluster.ts";
@@ -114,7 +115,7 @@ export class ClusterRecords {
 
   async write(record: ClusterRecord): Promise<void> {
     const directory = this.directoryOf(record.name);
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeFolder(directory, 0o700);
     try {
       await writeFileWhole(join(directory, "cluster.json"), `${JSON.stringify(record, null, 2)}\n`);
     } catch (error) {
@@ -160,7 +161,7 @@ export async function instanceId(dataDir: string): Promise<string> {
   const read = async () => (await readFile(path, "utf8").catch(() => "")).trim();
   const existing = await read();
   if (existing) return existing;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   using _lock = await lock(join(dataDir, "instance.lock"), "the installation's id");
   const made = (await read()) || randomUUID();
   await writeFileWhole(path, `${made}\n`);

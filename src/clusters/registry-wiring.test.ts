@@ -3,7 +3,8 @@ import { parse } from "yaml";
 import type { ContainerSummary } from "../docker/objects.ts";
 import type { DockerClient } from "../docker/client.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { hostsFiles, publishedRegistry, publishRegistry, registryHosting, wireRegistry } from "./registry-wiring.ts";
+import { currentProcess } from "../process/identity.ts";
+import { hostsFiles, publishedRegistry, publishRegistry, registryHosting, variablesFor, wireRegistry } from "./registry-wiring.ts";
 
 const none = { mirrors: [], auths: [], variables: {} };
 const byHost = (...[wiring]: Parameters<typeof hostsFiles>) => Object.fromEntries(hostsFiles(wiring).map(({ host, text }) => [host, text]));
@@ -79,6 +80,17 @@ describe("writing them into nodes", () => {
       "registry reg known to node a: read-only file system",
     );
   });
+});
+
+test.each([
+  ["a declared cluster", "declared", "dXM6b3Vycw=="],
+  ["a command's throwaway", currentProcess(), "dXM6b3Vycw=="],
+  ["a workflow's cluster on a server", { attempt: "a" }, undefined],
+] as const)("what credentials name of our environment, for %s", (_name, owner, basic) => {
+  const variables = variablesFor({ instance: "i", owner, notAfter: undefined }, { TOKEN: "ours", WHO: "us" });
+  const auths = [{ host: "docker.io", endpoint: "https://evil.example", username: "$WHO", password: "$TOKEN" }];
+  const { "docker.io": file } = byHost({ ...none, name: "", ports: [], auths, variables });
+  expect(/Basic (\S+)"/.exec(file!)?.[1]).toBe(basic);
 });
 
 describe("KEP-1755", () => {

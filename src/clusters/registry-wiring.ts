@@ -8,6 +8,7 @@ import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import type { DockerClient } from "../docker/client.ts";
 import type { ContainerSummary } from "../docker/objects.ts";
+import type { Ownership } from "../docker/ownership.ts";
 import type { KubeClient } from "../kube/client.ts";
 import type { RegistryAuth } from "../resources/cluster.ts";
 import { certsDirectory } from "./kind-config.ts";
@@ -90,6 +91,11 @@ export function hostsFiles(wiring: Pick<Wiring, "name" | "ports" | "mirrors" | "
     );
   }
   return [...files].map(([host, text]) => ({ host, text }));
+}
+
+/** What names in credentials stand for. A workflow is not its server's: what it names of our environment is nobody's. */
+export function variablesFor({ owner }: Ownership, ours: Wiring["variables"]): Wiring["variables"] {
+  return typeof owner === "object" && "attempt" in owner ? {} : ours;
 }
 
 function expand(text: string, variables: Readonly<Record<string, string | undefined>>): string {

@@ -7,10 +7,11 @@
  * that folder, which no other user can open; the API server takes a free port of 127.0.0.1.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import { canConnect, freePort } from "../docker/ports.ts";
@@ -63,7 +64,7 @@ const etcdPeerSocket = "etcd-peer.sock:0";
 /** Starts what does not run. Gives the API server's port; its kubeconfigs are `USER.kubeconfig` in the folder. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<{ port: number }> {
   const { directory } = options;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makeFolder(directory, 0o700);
   const pki = join(directory, "pki");
   if (!existsSync(pki)) {
     // Loaded when it is needed: the library costs as much time as all the rest of a command that changes nothing.

@@ -4,10 +4,11 @@
  * Its processes are nobody's children: after a kill -9 of the server they go on, and the next start finds them. What ends while
  * a server runs is started again over the same data.
  */
-import { mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { readFile, rm, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import { backoffMs } from "../kube/backoff.ts";
@@ -19,9 +20,24 @@ import { controlPlaneProcesses, etcdSocket, startControlPlane, stopControlPlane 
 const socketPathBytes = 103;
 
 /**
+ * Resources of the API groups below that nothing of ours uses. A cache of each costs CPU while nothing happens; without it a request
+ * goes to etcd.
+ */
+const unusedResources: Readonly<Record<string, string>> = {
+  "": "configmaps endpoints events limitranges nodes persistentvolumeclaims persistentvolumes pods podtemplates replicationcontrollers resourcequotas secrets serviceaccounts services",
+  ".networking.k8s.io": "ingressclasses ingresses networkpolicies",
+  ".storage.k8s.io": "csidrivers csinodes csistoragecapacities storageclasses volumeattachments",
+  ".discovery.k8s.io": "endpointslices",
+  ".resource.k8s.io": "deviceclasses resourceclaims resourceclaimtemplates resourceslices",
+};
+
+/** For several API servers beside each other: each writes a Lease every ten seconds. */
+const featureGates = { APIServerIdentity: false, UnknownVersionInteroperabilityProxy: false };
+
+/**
  * Our resources alone: what a cluster with nodes and users needs besides takes 50 MB, and CPU while nothing happens. The API groups
  * are those of Leases, CRDs, roles and logins, and those whose caches kube-apiserver waits for before it is ready; of the admission
- * plugins the one is left that keeps resources out of namespaces that are not there.
+ * plugins the one is left that keeps resources out of namespaces that are not there. Nobody reads the counts of its metrics.
  */
 const apiServerFlags: readonly string[] = [
   `--runtime-config=${[
@@ -34,6 +50,11 @@ const apiServerFlags: readonly string[] = [
     "apiregistration.k8s.io/v1=true",
   ].join(",")}`,
   "--enable-priority-and-fairness=false",
+  `--watch-cache-sizes=${Object.entries(unusedResources)
+    .flatMap(([group, resources]) => resources.split(" ").map((resource) => `${resource}${group}#0`))
+    .join(",")}`,
+  "--etcd-count-metric-poll-period=0",
+  "--etcd-db-metric-poll-interval=0",
   `--disable-admission-plugins=${[
     "CertificateApproval",
     "CertificateSigning",
@@ -56,6 +77,15 @@ const apiServerFlags: readonly string[] = [
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionWebhook",
   ].join(",")}`,
+];
+
+const etcdFlags: readonly string[] = [
+  // As much as kube-apiserver takes: outputs of jobs, and what they needed of others, are in one resource.
+  "--max-request-bytes=4194304",
+  `--quota-backend-bytes=${limits.etcdQuotaBytes}`,
+  // Nobody is there to hear a heartbeat; it is a fifth of the time of an election at most.
+  "--heartbeat-interval=200",
+  "--election-timeout=1000",
 ];
 
 export interface EmbeddedOptions {
@@ -131,10 +161,9 @@ async function startEmbedded({ programs, environment, instance, signal }: Embedd
     serviceSubnet: "10.96.0.0/16",
     podSubnet: "10.244.0.0/16",
     clusterDomain: "cluster.local",
-    featureGates: {},
+    featureGates,
     apiServerFlags,
-    // As much as kube-apiserver takes: outputs of jobs, and what they needed of others, are in one resource.
-    etcdFlags: ["--max-request-bytes=4194304", `--quota-backend-bytes=${limits.etcdQuotaBytes}`],
+    etcdFlags,
     isDurable: true,
     port: before === undefined ? undefined : Number(before),
     isPortFixed,
@@ -155,7 +184,7 @@ export async function embeddedEtcdSocket(environment: Environment, instance: str
   const path = join(embeddedDirectory(environment), etcdSocket);
   if (Buffer.byteLength(path) <= socketPathBytes) return path;
   const link = join(environment.runtimeDir, `etcd-${instance}`);
-  await mkdir(environment.runtimeDir, { recursive: true, mode: 0o700 });
+  makeFolder(environment.runtimeDir, 0o700);
   await rm(link, { force: true });
   await symlink(path, link);
   return link;

@@ -4,9 +4,10 @@
  */
 import "reflect-metadata";
 import { webcrypto } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import { makeFolder } from "../base/folder.ts";
 
 /** Users of the control plane by file name: common name and groups, as Kubernetes' RBAC bootstrap knows them. */
 const users = {
@@ -31,7 +32,7 @@ export interface PkiOptions {
 /** Writes `ca.crt`, `apiserver.{crt,key}`, `sa.{pub,key}` and `USER.{crt,key}` into the folder. */
 export async function writePki(directory: string, options: PkiOptions): Promise<void> {
   x509.cryptoProvider.set(webcrypto as never);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makeFolder(directory, 0o700);
   const caKeys = await newKeys();
   const notBefore = new Date(Date.now() - 3_600_000); // Clocks of two machines differ.
   const notAfter = new Date(Date.now() + validityMs);

@@ -317,6 +317,13 @@ export class DockerClient implements AsyncDisposable {
     return await this.#find(`/images/${encodeImage(reference)}/json`, `inspect image ${reference}`, signal);
   }
 
+  /** The digest that the image's registry has for a reference now; nothing is pulled. */
+  async registryDigest(reference: string, signal?: AbortSignal): Promise<string> {
+    const path = `/distribution/${encodeImage(reference)}/json`;
+    const { Descriptor } = await this.#json<{ Descriptor: { digest: string } }>("GET", path, `tell the digest of ${reference}`, { signal });
+    return Descriptor.digest;
+  }
+
   async images(
     query: { reference?: string[]; label?: string[] },
     signal?: AbortSignal,

@@ -14,6 +14,8 @@ export interface Forge extends AsyncDisposable {
   /** Its name in the server's configuration. */
   readonly name: string;
   readonly kind: ForgeKind;
+  /** Undefined where it has none. */
+  readonly urls: ForgeUrls | undefined;
 
   /**
    * Whether a webhook's request came from the forge, and what it carries. Pure; asks nobody. The route reads no more than
@@ -66,6 +68,14 @@ export interface Forge extends AsyncDisposable {
 }
 
 export type ForgeKind = "gitea" | "local";
+
+/** Where a forge is, as `github.server_url` and `github.api_url` name it: without a slash at the end. */
+export interface ForgeUrls {
+  /** Of its pages: `https://gitea.example`. */
+  server: string;
+  /** Of its API: `https://gitea.example/api/v1`. */
+  api: string;
+}
 
 /** The forge's own id, and the name, for people. */
 export interface Account {

@@ -5,10 +5,10 @@
  * Everything that was fetched or made is held by a ref, `refs/seatrial/kept/DAY/COMMIT`, by the day on which it was: `maintain` drops
  * the old days, and git's own collection does the rest.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { lock } from "../process/lock.ts";
 import { CommandFailedError, type RunResult } from "../process/run.ts";
@@ -321,7 +321,7 @@ export class Mirror {
 
   /** What is there already is left as it is; what a kill left half-made is completed. */
   async #make(): Promise<void> {
-    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    makeFolder(this.folder, 0o700);
     using _lock = await lock(join(this.folder, "seatrial.lock"), `mirror ${this.folder}`, this.#signal);
     await git(this.#environment, ["init", "--quiet", "--bare", "--template=", "--", this.folder], { signal: this.#signal });
     // Newer versions of git take attributes, and with them ways to merge, from HEAD: it names nothing.

@@ -22,6 +22,8 @@ export interface NewAttempt {
   tokenHash: string;
   executor: ExecutorName;
   host: string;
+  /** How its Docker host was reached. */
+  endpoint?: string | undefined;
 }
 
 export interface AttemptRecord extends NewAttempt {
@@ -133,14 +135,15 @@ export class Attempts {
   /**
    * Opens an attempt. One of that uid that is there stays as it is, its token too: whoever opens it again after a crash must
    * come to the same token, as the runner may run already.
+   * @param ending of one that has ended before it could be started, and that has left something all the same.
    */
-  async open({ jobRun, tokenHash, ...attempt }: NewAttempt, now: Date): Promise<void> {
+  async open({ jobRun, tokenHash, ...attempt }: NewAttempt, now: Date, ending?: AttemptResult): Promise<void> {
     const row = { ...attempt, job_run: jobRun.name, job_run_uid: jobRun.uid, token_hash: tokenHash };
     await this.#database.commit(
       async (transaction) =>
         await transaction
           .insertInto("attempts")
-          .values({ ...row, created_ms: now.getTime(), heartbeat_ms: now.getTime() })
+          .values({ ...row, created_ms: now.getTime(), heartbeat_ms: now.getTime(), ...(ending ? resultColumns(ending, now) : {}) })
           .onConflict((conflict) => conflict.column("uid").doNothing())
           .execute(),
     );
@@ -195,19 +198,6 @@ export class Attempts {
     if (!row) return undefined;
     this.#tell(uid, row.job_run);
     return recordOf(row);
-  }
-
-  /** Attempts that have not ended and whose runner was not heard since, the longest silent first. */
-  async silentSince(since: Date, limit: number): Promise<AttemptRecord[]> {
-    const rows = await this.#database.read
-      .selectFrom("attempts")
-      .selectAll()
-      .where("ended_ms", "is", null)
-      .where("heartbeat_ms", "<", since.getTime())
-      .orderBy("heartbeat_ms")
-      .limit(limit)
-      .execute();
-    return rows.map(recordOf);
   }
 
   /**
@@ -401,6 +391,7 @@ function recordOf(row: AttemptRow): AttemptRecord {
     tokenHash: row.token_hash,
     executor: row.executor as ExecutorName,
     host: row.host,
+    ...(row.endpoint === null ? {} : { endpoint: row.endpoint }),
     createdAt: new Date(row.created_ms),
     heardAt: new Date(row.heartbeat_ms),
     ...(row.abort === null ? {} : { abort: row.abort }),

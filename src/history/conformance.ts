@@ -134,6 +134,14 @@ export function describeHistory(suite: DatabaseSuite): void {
       expect(await attempts.get("none")).toBeUndefined();
     });
 
+    test("opened when it had ended before it could be started", async (context) => {
+      const { attempts } = await open(context);
+      const ending = { verdict: "error", cause: "cluster-boot", message: "it hung" } as const;
+      await attempts.open(attempt, dateAt(1), ending);
+      expect((await attempts.get(attempt.uid))?.result).toEqual({ ...ending, endedAt: dateAt(1) });
+      expect(await attempts.recordReport(attempt.uid, noReport, now)).toEqual({ state: "ended" });
+    });
+
     test("reports may come twice, late and out of order", async (context) => {
       const { attempts, queries } = await open(context);
       await attempts.open(attempt, dateAt(1));
@@ -179,21 +187,6 @@ export function describeHistory(suite: DatabaseSuite): void {
       await attempts.wishAbort(attempt.uid, "a newer push");
       await attempts.wishAbort(attempt.uid, "something else");
       expect(await attempts.recordReport(attempt.uid, noReport, now)).toEqual({ state: "recorded", abort: "a newer push" });
-    });
-
-    test("the silent ones, the longest silent first; those that have ended are not among them", async (context) => {
-      const { attempts } = await open(context);
-      for (const [uid, heard] of [
-        ["a", 3],
-        ["b", 1],
-        ["c", 9],
-        ["d", 2],
-      ] as const)
-        await attempts.open({ ...attempt, uid }, dateAt(heard));
-      await attempts.end("d", { verdict: "aborted" }, now);
-      expect((await attempts.silentSince(dateAt(9), 10)).map(({ uid }) => uid)).toEqual(["b", "a"]);
-      await attempts.recordReport("b", noReport, dateAt(9));
-      expect((await attempts.silentSince(dateAt(9), 10)).map(({ uid }) => uid)).toEqual(["a"]);
     });
 
     test("listeners hear of steps and ends, not of heartbeats", async (context) => {
@@ -247,6 +240,8 @@ export function describeHistory(suite: DatabaseSuite): void {
       ]);
       expect(await queries.artifact("u", "b")).toEqual(artifact("b", 2));
       expect(await queries.artifact("u", "none")).toBeUndefined();
+      expect(await attempts.artifactBytes("u"), "of all its artifacts, each once").toBe(4);
+      expect(await attempts.artifactBytes("of nobody")).toBe(0);
 
       const event = (uid: string, seconds: number, count = 1) =>
         ({

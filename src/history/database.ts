@@ -5,10 +5,10 @@
  * for at the same time into one transaction: on a disk a commit costs milliseconds whatever is in it.
  * kysely and pg are loaded when a database is opened.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dialect, Kysely, Sql, Transaction } from "kysely";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { postgresDialect } from "./postgres.ts";
 import { sqliteDialect, type SqliteSizes } from "./sqlite.ts";
@@ -107,7 +107,7 @@ async function placeOf({
     return { kind: "postgres", place: `the Postgres database (${part})`, dialects: [await postgresDialect(settings.postgres.url)] };
   }
   const { directory } = settings.sqlite;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makeFolder(directory, 0o700);
   const path = join(directory, `${part}.db`);
   const write = await sqliteDialect({ path, sizes, isReadOnly: false });
   return { kind: "sqlite", place: path, dialects: [write, await sqliteDialect({ path, sizes, isReadOnly: true })] };

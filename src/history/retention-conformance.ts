@@ -123,11 +123,11 @@ export function describeRetention(suite: DatabaseSuite, open: (context: TestCont
       await deliveries.done(ids[0]!, dateAt(1));
       await deliveries.failed(ids[1]!, "no", dateAt(5));
       const policy = { runsBefore: dateAt(100), deliveriesBefore: dateAt(3), keepNewestPerJob: 0 };
-      expect(await retention.prune({ ...policy, repository: "owner/another" }, 10, now, recorder())).toMatchObject({
+      expect(await retention.prune({ ...policy, repository: { forge: "another", id: "1" } }, 10, now, recorder())).toMatchObject({
         runs: 0,
         deliveries: 0,
       });
-      expect(await retention.prune({ ...policy, repository: "owner/project" }, 10, now, recorder())).toMatchObject({
+      expect(await retention.prune({ ...policy, repository: { forge: "local", id: "1" } }, 10, now, recorder())).toMatchObject({
         runs: 5,
         deliveries: 0,
       });

@@ -19,8 +19,8 @@ export interface RetentionPolicy {
   artifactsBefore?: Date | undefined;
   /** Deliveries that were handled before. */
   deliveriesBefore?: Date | undefined;
-  /** For only this repository, by name; deliveries and documents are then left alone. Default: all. */
-  repository?: string | undefined;
+  /** For only this repository, by its forge and the forge's id of it; deliveries and documents are then left alone. Default: all. */
+  repository?: { forge: string; id: string } | undefined;
   /** Of each job, cell for cell, so many stay whole, however old. */
   keepNewestPerJob: number;
 }
@@ -94,7 +94,8 @@ export class Retention {
       )
       .orderBy("r.created_ms")
       .limit(limit);
-    if (policy.repository !== undefined) query = query.where("r.repository", "=", policy.repository);
+    const { forge, id } = policy.repository ?? {};
+    if (forge !== undefined && id !== undefined) query = query.where("r.forge", "=", forge).where("r.repository_id", "=", id);
     const runs = await query.execute();
     for (const run of runs) await this.#pruneRun(run, removal);
     return runs.length;
@@ -182,7 +183,8 @@ export class Retention {
       .where(this.#isOld(policy))
       .orderBy("a.ended_ms")
       .limit(limit);
-    if (policy.repository !== undefined) query = query.where("j.repository", "=", policy.repository);
+    const { forge, id } = policy.repository ?? {};
+    if (forge !== undefined && id !== undefined) query = query.where("r.forge", "=", forge).where("r.repository_id", "=", id);
     return (await query.execute()).map(prunedAttempt);
   }
 

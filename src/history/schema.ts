@@ -80,6 +80,7 @@ export interface AttemptRow {
   host: string;
   created_ms: number;
   heartbeat_ms: number;
+  endpoint: string | null;
   abort: string | null;
   ended_ms: number | null;
   verdict: Verdict | null;
@@ -220,4 +221,6 @@ export const historyMigrations: readonly Migration[] = [
     "create index deliveries_handled on deliveries (ended_ms) where state <> 'waiting'",
     "create index documents_by_age on documents (created_ms)",
   ],
+  // Nobody looks for the silent: each job's own reconciler does. An attempt is looked for where it was begun.
+  ({ text }) => ["drop index attempts_alive", `alter table attempts add column endpoint ${text}`],
 ];

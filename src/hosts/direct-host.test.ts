@@ -1,9 +1,11 @@
 import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { environmentFrom } from "../base/environment.ts";
 import type { DockerEndpoint } from "../docker/endpoint.ts";
-import type { DockerHost } from "./docker-host.ts";
+import { type DockerHost, doorSocket } from "./docker-host.ts";
 import { openDockerHost } from "./open.ts";
 
 const unix: DockerEndpoint = { kind: "unix", name: "default", socketPath: "/run/d.sock" };
@@ -96,9 +98,66 @@ test("a dialler that fails resets the connection and is reported once", async ()
   expect(lines).toEqual(["no way"]);
 });
 
-async function say(to: number, word: string): Promise<string> {
+describe("a door", () => {
+  const openHere = async (doorsDir: string) => {
+    const given = { variables: { XDG_RUNTIME_DIR: join(folder, "run") }, homeDir: "/home", tempDir: "/tmp", uid: 1, cwd: "/" };
+    host = await openDockerHost(unix, { environment: { ...environmentFrom(given), doorsDir }, signal: AbortSignal.timeout(5_000) });
+    return host;
+  };
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp("/tmp/st-door-");
+    onTestFinished(async () => await rm(folder, { recursive: true, force: true }));
+  });
+
+  test("is in a folder that no logout and no TMPDIR takes away, of a path that fits", () => {
+    const variables = { XDG_RUNTIME_DIR: "/run/user/1000", TMPDIR: "/nix/shell" };
+    const { doorsDir } = environmentFrom({ variables, homeDir: "/home", tempDir: "/nix/shell", uid: 4_294_967_294, cwd: "/" });
+    expect(doorsDir).toBe("/tmp/seatrial-4294967294");
+    expect(Buffer.byteLength(join(doorsDir, "door-0123456789ab", doorSocket))).toBeLessThan(104);
+  });
+
+  test("leads here for as long as it is open, and stays the same for the next process", async () => {
+    const doors = join(folder, "doors");
+    const door = await (await openHere(doors)).openDoor("door-1", port);
+    await rm(join(folder, "run"), { recursive: true, force: true });
+    const path = join(door.directory, doorSocket);
+    expect(await say({ path }, "hello")).toBe("hello");
+    expect((await stat(doors)).mode & 0o777).toBe(0o700);
+    await door.close(false);
+    await expect(say({ path }, "hello")).rejects.toThrow("ENOENT");
+    const again = await host!.openDoor("door-1", port);
+    expect(again.directory).toBe(door.directory);
+    expect(await say({ path }, "again")).toBe("again");
+    await again.close(true);
+    expect(await readdir(doors)).toEqual([]);
+  });
+
+  test("is made again when somebody took its folder", async () => {
+    const doors = join(folder, "doors");
+    const door = await (await openHere(doors)).openDoor("door-1", port);
+    await door.mend();
+    await rm(doors, { recursive: true });
+    await door.mend();
+    expect(await say({ path: join(door.directory, doorSocket) }, "hello")).toBe("hello");
+    await door.close(true);
+    expect(await readdir(doors)).toEqual([]);
+  });
+
+  test.each<[string, (doors: string) => Promise<unknown>]>([
+    ["that others may write to", async (doors) => await chmod(doors, 0o777)],
+    ["that is a link", async (doors) => (await rm(doors, { recursive: true }), await symlink(folder, doors))],
+  ])("is not opened in a folder %s", async (_, spoil) => {
+    const doors = join(folder, "doors");
+    await mkdir(doors, { mode: 0o700 });
+    await spoil(doors);
+    await expect((await openHere(doors)).openDoor("door-1", port)).rejects.toMatchObject({ code: "refused" });
+  });
+});
+
+async function say(to: number | { path: string }, word: string): Promise<string> {
   return await new Promise((resolve, reject) => {
-    const socket = connect({ host: "127.0.0.1", port: to, allowHalfOpen: true });
+    const socket = connect({ ...(typeof to === "number" ? { host: "127.0.0.1", port: to } : to), allowHalfOpen: true });
     let heard = "";
     socket.on("data", (chunk) => (heard += String(chunk))).on("error", reject);
     socket.on("end", () => resolve(heard));

@@ -4,6 +4,7 @@
  * Ports of this machine need no forwarding. Ports of a remote tcp host cannot be had from its daemon alone: the caller
  * gives a dialler, or the forward is refused.
  */
+import { existsSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -69,17 +70,30 @@ export class DirectHost implements DockerHost {
         hint: "name the host as ssh://user@host: then a socket is forwarded to it",
       });
     }
-    const directory = await makeDoorFolder(this.#options.environment.runtimeDir, name);
-    const path = join(directory, doorSocket);
-    await rm(path, { force: true }); // Of a process that was killed: this one holds the name alone.
-    const listener = await Listener.open({ path }, () => dialLocal(port), this.#options.onProgress);
-    await chmod(path, 0o666); // An image may have a user of its own; the way to the folder is closed to others.
-    this.#listeners.add(listener);
+    const { doorsDir } = this.#options.environment;
+    const open = async () => {
+      const path = join(await makeDoorFolder(doorsDir, name), doorSocket);
+      await rm(path, { force: true }); // Of a process that was killed: this one holds the name alone.
+      const listener = await Listener.open({ path }, () => dialLocal(port), this.#options.onProgress);
+      this.#listeners.add(listener);
+      await chmod(path, 0o666); // An image may have a user of its own; the way to the folder is closed to others.
+      return listener;
+    };
+    const shut = async (listener: Listener) => {
+      this.#listeners.delete(listener);
+      await listener.close();
+    };
+    let listener = await open();
+    const directory = join(doorsDir, name);
     return {
       directory,
+      mend: async () => {
+        if (existsSync(join(directory, doorSocket))) return;
+        await shut(listener);
+        listener = await open();
+      },
       close: async (isLast) => {
-        this.#listeners.delete(listener);
-        await listener.close();
+        await shut(listener);
         if (isLast) await rm(directory, { recursive: true, force: true });
       },
     };

@@ -25,6 +25,8 @@ export interface Forward {
 export interface Door {
   /** A folder on the Docker host, to be mounted into containers: its socket {@link doorSocket} leads here. */
   directory: string;
+  /** Makes the socket again where somebody removed it. */
+  mend(): Promise<void>;
   /** @param isLast whether no container holds the folder any more: then it goes, too. */
   close(isLast: boolean): Promise<void>;
 }

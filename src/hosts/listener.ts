@@ -5,9 +5,10 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
+import { joinStreams } from "../base/join-streams.ts";
 import { limits } from "../base/limits.ts";
 
-export class Listener {
+export class Listener implements AsyncDisposable {
   readonly #server: Server;
   readonly #open = new Set<Duplex>();
   readonly #dial: () => Promise<Duplex>;
@@ -61,6 +62,10 @@ export class Listener {
     await promise;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   async #serve(socket: Socket): Promise<void> {
     this.#keep(socket);
     let other: Duplex;
@@ -93,19 +98,5 @@ export class Listener {
   #tell(trouble: string): void {
     if (trouble !== this.#lastTrouble && !this.#isClosed) this.#onProgress?.(trouble);
     this.#lastTrouble = trouble;
-  }
-}
-
-/** Bytes and ends pass both ways; a side that breaks takes the other with it, one that ended in order does not. */
-function joinStreams(a: Duplex, b: Duplex): void {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    from.pipe(to);
-    from.once("close", () => {
-      // After an orderly end, `to` may still be flushing what it was given.
-      if (!from.readableEnded || from.errored) to.destroy();
-    });
   }
 }

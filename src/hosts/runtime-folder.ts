@@ -1,11 +1,11 @@
 /**
- * The short-lived folder of one ssh connection: its sockets, and who owns it.
- *
- * Its life is its owner's. What a killed process leaves is removed by the next one that opens a connection.
+ * Folders of sockets. That of one ssh connection is short-lived: its life is its owner's, and what a killed process leaves is removed by
+ * the next one that opens a connection. That of a door outlives the process: containers hold it.
  */
-import { chmod, mkdir, mkdtemp, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, lstat, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { doorSocket } from "./docker-host.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
@@ -19,46 +19,37 @@ const LONGEST_SOCKET = "docker.sock";
 
 /** @throws SeatrialError `refused` when the place belongs to somebody else, `invalid` when sockets would not fit. */
 export async function makeRuntimeFolder(runtimeDir: string): Promise<string> {
-  await checkRuntimeDir(runtimeDir, join(`${PREFIX}XXXXXX`, LONGEST_SOCKET));
+  await checkFolder(runtimeDir, join(`${PREFIX}XXXXXX`, LONGEST_SOCKET), "set XDG_RUNTIME_DIR to a folder of yours with a short path");
   const folder = await mkdtemp(join(runtimeDir, PREFIX)); // Mode 0700.
   await writeFile(join(folder, OWNER_FILE), formatIdentity(currentProcess()), { mode: 0o600 });
   return folder;
 }
 
 /** The folder of a door: it stays, since containers hold it mounted. Whoever may reach it may enter; the one above is ours alone. */
-export async function makeDoorFolder(runtimeDir: string, name: string): Promise<string> {
-  await checkRuntimeDir(runtimeDir, join(name, doorSocket));
-  const folder = join(runtimeDir, name);
-  await mkdir(folder, { recursive: true });
+export async function makeDoorFolder(doorsDir: string, name: string): Promise<string> {
+  await checkFolder(doorsDir, join(name, doorSocket), "remove it, if it is nobody's");
+  const folder = join(doorsDir, name);
+  makeFolder(folder);
   await chmod(folder, 0o755);
   return folder;
 }
 
-/** @param socket the longest path of one below it. */
-async function checkRuntimeDir(runtimeDir: string, socket: string): Promise<void> {
+/** @param socket the longest path of one below it. @param hint what to do about a folder that will not do. */
+async function checkFolder(folder: string, socket: string, hint: string): Promise<void> {
   try {
-    await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
   } catch (error) {
-    throw new SeatrialError("refused", `cannot make the folder for sockets ${runtimeDir}: ${messageOf(error)}`, {
-      hint: "set XDG_RUNTIME_DIR to a folder of yours",
-      cause: error,
-    });
+    throw new SeatrialError("refused", `cannot make the folder for sockets ${folder}: ${messageOf(error)}`, { hint, cause: error });
   }
   // /tmp is everybody's: a folder of that name which another user made would give them Docker's socket, and so root.
-  const found = await lstat(runtimeDir);
+  const found = await lstat(folder);
   const uid = process.getuid?.();
-  if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o022) !== 0) {
-    throw new SeatrialError("refused", `the folder for sockets ${runtimeDir} is not a folder that only you can write to`, {
-      hint: `remove it, or set XDG_RUNTIME_DIR to a folder of yours`,
-    });
-  }
-  const length = Buffer.byteLength(join(runtimeDir, socket));
+  if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o022) !== 0)
+    throw new SeatrialError("refused", `the folder for sockets ${folder} is not a folder that only you can write to`, { hint });
+  const length = Buffer.byteLength(join(folder, socket));
   if (length > SOCKET_PATH_BYTES) {
-    throw new SeatrialError(
-      "invalid",
-      `the folder for sockets ${runtimeDir} has too long a name: ${length} bytes with a socket's name, ${SOCKET_PATH_BYTES} are possible`,
-      { hint: "set XDG_RUNTIME_DIR to a folder with a shorter path" },
-    );
+    const bounds = `${length} bytes with a socket's name, ${SOCKET_PATH_BYTES} are possible`;
+    throw new SeatrialError("invalid", `the folder for sockets ${folder} has too long a name: ${bounds}`, { hint });
   }
 }
 

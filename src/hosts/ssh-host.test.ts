@@ -1,14 +1,14 @@
 /** Against a real sshd; what stands for Docker answers by HTTP on a unix socket. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer, type AddressInfo, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { SeatrialError } from "../base/errors.ts";
 import { waitFor } from "../base/wait.ts";
-import type { DockerHost, OpenOptions } from "./docker-host.ts";
+import { type DockerHost, doorSocket, type OpenOptions } from "./docker-host.ts";
 import { openDockerHost } from "./open.ts";
 import { noSshd, TestSshd } from "./testdata/sshd.ts";
 
@@ -96,6 +96,33 @@ describe.skipIf(noSshd !== undefined)(`a Docker host by ssh${noSshd ? ` (skipped
     const nowhere = await host.forward(1);
     expect(await say(nowhere.localPort, "hello").catch(() => "")).toBe("");
     expect(await say((await host.forward(echoPort)).localPort, "hello")).toBe("hello");
+  });
+
+  test("a way back is there again after a boot of the host, which empties its folder; one that cannot be made keeps nothing else away", async () => {
+    const host = await open();
+    const door = await host.openDoor(`door-test-${process.pid}`, echoPort);
+    const socket = { path: join(door.directory, doorSocket) };
+    const forward = await host.forward(echoPort);
+    expect(await say(socket, "first")).toBe("first");
+    const boot = async (change: () => void) => {
+      said = [];
+      await sshd.down();
+      await waitFor("the loss to be noticed", () => said.some((line) => line.includes("was lost")) || undefined, soon);
+      rmSync(door.directory, { recursive: true });
+      change();
+      await sshd.up();
+      await waitFor("the connection to be back", () => said.some((line) => line.includes("is back")) || undefined, soon);
+    };
+    try {
+      await boot(() => {});
+      expect(await say(socket, "second")).toBe("second");
+      await boot(() => writeFileSync(door.directory, "no folder"));
+      expect(said.join("\n")).toContain("there is no way back from");
+      expect(await say(forward.localPort, "third")).toBe("third");
+    } finally {
+      await door.close(true);
+    }
+    expect(existsSync(door.directory)).toBe(false);
   });
 
   test("a cut connection is restored; what was asked meanwhile is answered, on the same ports", async () => {
@@ -307,9 +334,9 @@ async function ask(socketPath: string, method: string, path: string, body = ""):
 }
 
 /** Says a word, ends its side, and gives what it heard until the end of the other. */
-async function say(port: number, word: string): Promise<string> {
+async function say(to: number | { path: string }, word: string): Promise<string> {
   return await new Promise((resolve, reject) => {
-    const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+    const socket = connect({ ...(typeof to === "number" ? { host: "127.0.0.1", port: to } : to), allowHalfOpen: true });
     const heard: Buffer[] = [];
     socket.on("data", (chunk: Buffer) => heard.push(chunk)).on("error", reject);
     socket.on("end", () => resolve(Buffer.concat(heard).toString()));

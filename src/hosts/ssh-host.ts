@@ -119,6 +119,7 @@ class SshHost implements DockerHost {
     const end = await this.#ssh.reverse(path, port, doorScript(name));
     return {
       directory,
+      mend: async () => {}, // It is made with each connection; a socket that somebody listens on is left alone there, too.
       close: async (isLast) => {
         await end();
         if (isLast) await this.#ssh.script(`rm -rf '${directory}'`, AbortSignal.timeout(limits.sshConnectMs)).catch(() => {});

@@ -328,3 +328,53 @@ test("any mutilated file is read without an error", async () => {
     { numRuns: 300 },
   );
 });
+
+const escaped = (text: string, more: RegExp = /[&<>]/g) => text.replaceAll(more, (character) => `&#${character.codePointAt(0)};`);
+const attribute = (text: string) => `"${escaped(text, /[&<>"\n\r\t]/g)}"`;
+
+test("whatever a writer writes by the rules is read as it was meant, however the bytes come", async () => {
+  // No control characters, which XML cannot hold, and no spaces at the ends, which details lose.
+  const words = fc.string({ unit: "grapheme", maxLength: 12 }).map((text) => text.replaceAll(/\p{C}/gu, "").trim());
+  const outcome = fc.record({
+    verdict: fc.constantFrom("failed" as const, "error" as const, "skipped" as const),
+    message: words,
+    details: words,
+    isCdata: fc.boolean(),
+  });
+  const testcase = fc.record({
+    name: words,
+    className: words,
+    seconds: fc.nat(100_000).map((ms) => ms / 1000),
+    outcome: fc.option(outcome),
+  });
+  const suites = fc.array(fc.record({ suite: words, tests: fc.array(testcase, { maxLength: 4 }), isNested: fc.boolean() }), {
+    maxLength: 4,
+  });
+  const tags = { failed: "failure", error: "error", skipped: "skipped" };
+  type Outcome = { verdict: keyof typeof tags; message: string; details: string; isCdata: boolean };
+  const written = ({ verdict, message, details, isCdata }: Outcome) => {
+    const text = isCdata ? `<![CDATA[${details.replaceAll("]]>", "]]]]><![CDATA[>")}]]>` : escaped(details);
+    return `<${tags[verdict]} message=${attribute(message)}>${text}</${tags[verdict]}>`;
+  };
+  await fc.assert(
+    fc.asyncProperty(suites, fc.integer({ min: 1, max: 50 }), async (all, size) => {
+      const expected: object[] = [];
+      const xml = all.map(({ suite, tests, isNested }) => {
+        const cases = tests.map(({ name, className, seconds, outcome: end }) => {
+          const { verdict = "passed", message = "", details = "" } = end ?? {};
+          expected.push({ suite, className, name, seconds, verdict, isFlaky: false, message, details });
+          const inside = end ? written(end) : "";
+          return `<testcase time="${seconds}" classname=${attribute(className)} name=${attribute(name)}>${inside}</testcase>`;
+        });
+        const one = `<testsuite name=${attribute(suite)}>${cases.join("\n")}</testsuite>`;
+        if (!isNested) return one;
+        expected.push({ ...blank, suite: "outer", name: "after" });
+        return `<testsuite name="outer">${one}<testcase name="after"/></testsuite>`;
+      });
+      const report = await readJunit(chunks(Buffer.from(`<testsuites>${xml.join("")}</testsuites>`), size), "j.xml");
+      expect(report.tests).toEqual(expected);
+      if (expected.length > 0) expect(report.problems).toEqual([]);
+    }),
+    { numRuns: 300 },
+  );
+});

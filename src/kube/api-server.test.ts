@@ -21,6 +21,7 @@ async function serving(...answers: Answer[]) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const client = new KubeClient({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, context: "test" });
   return {
+    client,
     store: new ApiServerStore(client, "ns"),
     requests,
     async [Symbol.asyncDispose]() {
@@ -79,7 +80,7 @@ test.for<{ name: string; answer: Answer; error: object }>([
   },
 ])("a write when $name", async ({ answer, error }) => {
   await using on = await serving(answer);
-  const write = on.store.create(repositoryKind, { metadata: { name: "a" }, spec: { forge: "local", id: "1", name: "a" } });
+  const write = on.store.create(repositoryKind, { metadata: { name: "a" }, spec: { forge: "local", id: "1" } });
   await expect(write).rejects.toMatchObject(error);
   expect(on.requests).toHaveLength(1); // Nothing is tried again behind the caller's back.
 });
@@ -156,4 +157,22 @@ users: [{name: me, user: {exec: {apiVersion: client.authentication.k8s.io/v1, co
     '/home/me/.kube/config is not a usable kubeconfig: user me logs in by a program ("gke-gcloud-auth-plugin"), which Seatrial does not run yet',
   );
   expect(() => parseKubeconfig(text.replace(/exec.*/, "auth-provider: {name: gcp}}}]"), "x")).toThrow("logs in by a program");
+});
+
+test("a slow server is asked no more at once than there are connections, and what is urgent does not wait", async () => {
+  const held: ServerResponse[] = [];
+  const hold: Answer = (_, response) => void held.push(response);
+  const found = { metadata: { name: "found" } };
+  await using server = await serving(
+    ...Array.from({ length: limits.apiConnections + 1 }, () => hold),
+    ...[1, 2, 3].map(() => status(200, found)),
+  );
+  const asked = Array.from({ length: limits.apiConnections + 3 }, async () => await server.store.get(repositoryKind, "found"));
+  await expect.poll(() => server.requests.length).toBe(limits.apiConnections);
+  const urgent = server.client.send("PUT", "/lease", { body: {}, isUrgent: true });
+  await expect.poll(() => server.requests.at(-1)).toBe("PUT /lease");
+  expect(server.requests).toHaveLength(limits.apiConnections + 1);
+  for (const response of held) response.end(JSON.stringify(found));
+  expect(await urgent).toEqual(found);
+  expect((await Promise.all(asked)).map((each) => each?.metadata.name)).toEqual(asked.map(() => "found"));
 });

@@ -90,6 +90,8 @@ export interface RequestOptions {
   /** Default: JSON. */
   contentType?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** Does not wait for its turn: whether this process leads, or is well, depends on it. */
+  isUrgent?: boolean | undefined;
 }
 
 export class KubeClient implements AsyncDisposable {
@@ -97,6 +99,9 @@ export class KubeClient implements AsyncDisposable {
   readonly #agent: Agent;
   /** Apart from the others, which would wait for a connection behind them. */
   readonly #streams: Agent;
+  /** Who waits for one of {@link limits.apiConnections}, in their order. */
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
 
   constructor(config: KubeConfig) {
     this.config = config;
@@ -108,7 +113,8 @@ export class KubeClient implements AsyncDisposable {
       timeout: limits.apiRequestMs,
     };
     const { Agent } = undici();
-    this.#agent = new Agent({ connect, connections: limits.apiConnections, maxResponseSize: limits.apiAnswerBytes });
+    // One for what is urgent.
+    this.#agent = new Agent({ connect, connections: limits.apiConnections + 1, maxResponseSize: limits.apiAnswerBytes });
     this.#streams = new Agent({ connect, headersTimeout: limits.apiRequestMs, bodyTimeout: limits.watchSilenceMs });
   }
 
@@ -122,7 +128,7 @@ export class KubeClient implements AsyncDisposable {
 
   /** The body of a GET as text; for /readyz and logs. */
   async text(path: string, signal?: AbortSignal): Promise<string> {
-    return await this.#call("GET", path, { signal });
+    return await this.#call("GET", path, { signal, isUrgent: true });
   }
 
   async get<T = KubeObject>(path: string, signal?: AbortSignal): Promise<T | undefined> {
@@ -186,6 +192,39 @@ export class KubeClient implements AsyncDisposable {
   async #call(method: Method, path: string, options: RequestOptions): Promise<string> {
     const { signal } = options;
     const what = `${method} ${path.split("?")[0]}`;
+    if (options.isUrgent) return await this.#ask(method, path, what, options);
+    await this.#turn(what);
+    try {
+      signal?.throwIfAborted();
+      return await this.#ask(method, path, what, options);
+    } finally {
+      this.#next();
+    }
+  }
+
+  /**
+   * A server that is slow gets no more to do at once than it can bear: what waits here has not been asked yet, and its time does
+   * not run. Else all would be given up and asked again, and that would be slower still.
+   */
+  async #turn(what: string): Promise<void> {
+    if (this.#running < limits.apiConnections) {
+      this.#running++;
+      return;
+    }
+    if (this.#waiting.length >= limits.apiWaiting)
+      throw new ApiError("unreachable", `${what} was not asked: ${limits.apiWaiting} others wait for the API server`);
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Hands the place on to the next that waits. */
+  #next(): void {
+    const wake = this.#waiting.shift();
+    if (wake) wake();
+    else this.#running--;
+  }
+
+  async #ask(method: Method, path: string, what: string, options: RequestOptions): Promise<string> {
+    const { signal } = options;
     const timeout = AbortSignal.timeout(limits.apiRequestMs);
     const answer = await this.#request(this.#agent, method, path, what, options, signal ? AbortSignal.any([signal, timeout]) : timeout);
     let text: string;

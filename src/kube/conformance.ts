@@ -16,7 +16,7 @@ export interface StoreUnderTest {
 /** Longer than any of these takes on a busy machine. */
 const patienceMs = 30_000;
 
-const spec: RepositorySpec = { forge: "local", id: "1", name: "owner/project" };
+const spec: RepositorySpec = { forge: "local", id: "1" };
 const digest = `sha256:${"0".repeat(64)}`;
 const runSpec: RunSpec = {
   source: {
@@ -85,7 +85,7 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
 
       test.for<{ name: string; metadata?: object; spec?: object; message: RegExp }>([
         { name: "an unknown field", spec: { ...spec, nonsense: 1 }, message: /nonsense/ },
-        { name: "a field that is missing", spec: { forge: "local", id: "1" }, message: /name/ },
+        { name: "a field that is missing", spec: { forge: "local" }, message: /id/ },
         { name: "a field of another type", spec: { ...spec, suspended: "yes" }, message: /suspended/ },
         { name: "a number out of its bounds", spec: { ...spec, retentionDays: 0 }, message: /retentionDays/ },
         { name: "a choice that is none", spec: { ...spec, providers: ["kin"] }, message: /providers/ },
@@ -166,11 +166,7 @@ export function describeStore(name: string, open: () => Promise<StoreUnderTest>)
     describe("status", () => {
       test("is replaced as a whole, and nothing else with it", async () => {
         const made = await make("status");
-        const first = await store.writeStatus(
-          repositoryKind,
-          { ...made, spec: { ...spec, name: "ignored" } },
-          { heads: 1, message: "one" },
-        );
+        const first = await store.writeStatus(repositoryKind, { ...made, spec: { ...spec, id: "ignored" } }, { heads: 1, message: "one" });
         expect(first).toMatchObject({ spec, status: { heads: 1, message: "one" }, metadata: { generation: 1 } });
         const second = await store.writeStatus(repositoryKind, first, { heads: 2 });
         expect(second.status).toEqual({ heads: 2 });

@@ -3,7 +3,7 @@ import { type RepositorySpec, repositoryKind } from "../resources/repository.ts"
 import { describeStore } from "./conformance.ts";
 import { MemoryStore } from "./memory.ts";
 
-const spec: RepositorySpec = { forge: "local", id: "1", name: "owner/project" };
+const spec: RepositorySpec = { forge: "local", id: "1" };
 
 function memory(historyEvents?: number): MemoryStore {
   let uids = 0;
@@ -54,14 +54,14 @@ test("what it gave cannot be changed, and what it was given can", async () => {
 });
 
 test("problems are told all at once, each with its field", async () => {
-  const bad = { metadata: { name: "A", labels: { a: "b c" } }, spec: { forge: "", id: "1", nam: "x" } as unknown as RepositorySpec };
+  const bad = { metadata: { name: "A", labels: { a: "b c" } }, spec: { forge: "", maxJob: 1 } as unknown as RepositorySpec };
   await expect(memory().create(repositoryKind, bad)).rejects.toThrow(
     [
       'Repository A is not valid: metadata.name: must be made of at most 253 lower-case letters, digits, "-" and "."',
       'metadata.labels.a: must be made of at most 63 letters, digits, "-", "_" and "."',
       'spec.forge: must be at least 1, and is ""',
-      "spec.name: is required",
-      "spec.nam: is not a known field, did you mean name?",
+      "spec.id: is required",
+      "spec.maxJob: is not a known field, did you mean maxJobs?",
     ].join("; "),
   );
 });

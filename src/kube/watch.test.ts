@@ -7,7 +7,7 @@ import { MemoryStore } from "./memory.ts";
 import type { Store } from "./store.ts";
 import { type Change, Informer, type InformerOptions } from "./watch.ts";
 
-const spec = { forge: "local", id: "1", name: "owner/project" };
+const spec = { forge: "local", id: "1" };
 const reachable = { timeoutMs: 5_000, pollMs: 1 };
 
 function memory(historyEvents = 100): MemoryStore {

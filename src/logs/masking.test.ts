@@ -30,6 +30,8 @@ function byHand(values: readonly string[], input: Buffer): Buffer {
 }
 
 const awkward = `p@ss "w'rd"/+<&>\\ é%`;
+const xml = (s: string, double: string, single: string) =>
+  s.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', double).replaceAll("'", single);
 const multiline = "-----BEGIN KEY-----\nMIIEpAIBAAKCAQEA7\n+/cab12xyz==\nab\n-----END KEY-----\n";
 
 test.each<[string, string, (secret: string) => string]>([
@@ -49,8 +51,14 @@ test.each<[string, string, (secret: string) => string]>([
   ["JSON of Go", awkward, (s) => JSON.stringify(s).slice(1, -1).replace("<", "\\u003c").replace("&", "\\u0026").replace(">", "\\u003e")],
   ["JSON in ASCII", awkward, (s) => JSON.stringify(s).slice(1, -1).replace("é", "\\u00e9")],
   ["JSON of several lines", "one1\ntw\nthree", (s) => JSON.stringify(s).slice(1, -1)],
+  ["XML's text", awkward, (s) => s.replaceAll("&", "&amp;").replaceAll("<", "&lt;")],
+  ["an attribute of Java's XML", awkward, (s) => xml(s, "&quot;", "&apos;")],
+  ["HTML", awkward, (s) => xml(s, "&quot;", "&#39;")],
+  ["Go's XML", awkward, (s) => xml(s, "&#34;", "&#39;")],
+  ["Python's HTML", awkward, (s) => xml(s, "&quot;", "&#x27;")],
   ["a shell's trace", "it's me, Ann's", (s) => s.replaceAll("'", `'\\''`)],
   ["several lines, whole", multiline, (s) => s.trim()],
+  ["a shell's trace of what is no ASCII", "it's\tü\\1", () => "it\\'s\\t\\303\\274\\\\1"],
 ])("hides: %s", (_name, secret, encode) => {
   const shown = createMask([secret]).text(`before ${encode(secret)} after`);
   expect(shown).toBe("before *** after");

@@ -7,7 +7,7 @@
  * The result does not depend on how the input was cut into chunks.
  *
  * Forms are those in which tools write a value by themselves: as it is, and each of its lines; base64, also in the middle of
- * something longer and broken into lines; percent-encoded; in a JSON string; quoted for a shell. What a job computes on purpose (a
+ * something longer and broken into lines; percent-encoded; in a JSON string; in XML and HTML; quoted for a shell. What a job computes on purpose (a
  * hash, hexadecimal, a reversed text) cannot be listed and is not tried.
  *
  * It is bundled into the runner: no imports beyond `base`.
@@ -266,7 +266,7 @@ function enter(spans: number[], start: number, stop: number): void {
 export function formsOf(value: string): Buffer[] {
   const text = value.trim();
   const lines = text.split(/[\r\n]+/).map((line) => line.trim());
-  const forms = [text, ...lines, ...base64Forms(text), ...percentForms(text), ...jsonForms(text), ...shellForms(text)];
+  const forms = [text, ...lines, ...base64Forms(text), ...percentForms(text), ...jsonForms(text), ...xmlForms(text), ...shellForms(text)];
   return [...new Set(forms)].filter((form) => form.length >= limits.maskLeastChars).map((form) => Buffer.from(form));
 }
 
@@ -323,7 +323,30 @@ function jsonForms(text: string): string[] {
   return [escaped, escape(/[<>&\u2028\u2029]/g), escaped.replaceAll("/", "\\/"), escape(/[^\0-\x7f]/g)];
 }
 
-/** Inside single quotes, as `set -x` of bash and of dash writes it, and with backslashes (`printf %q`). */
+/** What writers of XML and HTML make of a double and a single quote: in text, in attributes, Java's and JavaScript's, HTML's, Go's, Python's. */
+const xmlQuotes = [
+  ['"', "'"],
+  ["&quot;", "'"],
+  ["&quot;", "&apos;"],
+  ["&quot;", "&#39;"],
+  ["&#34;", "&#39;"],
+  ["&quot;", "&#x27;"],
+] as const;
+
+/** Reports of tests are XML, and quote what failed. */
+function xmlForms(text: string): string[] {
+  const least = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  return [least, least.replaceAll(">", "&gt;")].flatMap((escaped) =>
+    xmlQuotes.map(([double, single]) => escaped.replaceAll('"', double).replaceAll("'", single)),
+  );
+}
+
+/** Inside single quotes, as `set -x` of bash and of dash writes it; with backslashes (`printf %q`); as bash quotes what is no ASCII: `$'…'`. */
 function shellForms(text: string): string[] {
-  return [text.replaceAll("'", `'\\''`), text.replaceAll("'", `'"'"'`), text.replaceAll(/[^\w@%+=:,./-]/g, "\\$&")];
+  const named: Record<string, string> = { "'": "\\'", "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r" };
+  const octal = Array.from(Buffer.from(text), (byte) => {
+    const character = String.fromCharCode(byte);
+    return named[character] ?? (byte < 32 || byte > 126 ? `\\${byte.toString(8).padStart(3, "0")}` : character);
+  }).join("");
+  return [text.replaceAll("'", `'\\''`), text.replaceAll("'", `'"'"'`), text.replaceAll(/[^\w@%+=:,./-]/g, "\\$&"), octal];
 }

@@ -27,6 +27,16 @@ test("the file stays, empty", async () => {
   expect((await stat(path)).size).toBe(0);
 });
 
+test.each([
+  ["its folder cannot be made", () => join(path, "file", "a.lock"), "cannot make the folder"],
+  ["its name is too long", () => `${path}${"x".repeat(300)}`, "cannot lock"],
+])("where no lock can be (%s) the error says so, with a hint", async (_, place, message) => {
+  tryLock(path)!.release(); // A file, below which no folder can be.
+  expect(() => tryLock(place())).toThrow(
+    expect.objectContaining({ code: "command-failed", message: expect.stringContaining(message), hint: expect.any(String) }),
+  );
+});
+
 test("waiting ends when the holder lets go", async () => {
   const held = tryLock(path)!;
   const waiting = lock(path, "the thing");

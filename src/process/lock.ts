@@ -4,10 +4,10 @@
  * A lock is an open exclusive transaction of SQLite on an empty file: the portable way to an advisory file lock that Node
  * offers. The files stay, empty.
  */
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { SeatrialError } from "../base/errors.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 
@@ -15,17 +15,23 @@ export interface Lock extends Disposable {
   release(): void;
 }
 
-/** Takes the lock if nobody has it. */
+/** Takes the lock if nobody has it. @throws SeatrialError `command-failed` where no lock can be. */
 export function tryLock(path: string): Lock | undefined {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const database = new DatabaseSync(path);
+  makeFolder(dirname(path), 0o700);
+  let opened: DatabaseSync | undefined;
   try {
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+    opened = new DatabaseSync(path);
+    opened.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
-    database.close();
-    if (/locked|busy/i.test((error as Error).message)) return undefined;
-    throw new SeatrialError("internal", `cannot lock ${path}: ${(error as Error).message}`, { cause: error });
+    opened?.close();
+    const why = messageOf(error);
+    if (/locked|busy/i.test(why)) return undefined;
+    throw new SeatrialError("command-failed", `cannot lock ${path}: ${why}`, {
+      hint: "it must be a file that you can write to, on a disk that is not full",
+      cause: error,
+    });
   }
+  const database = opened;
   let held = true;
   const release = () => {
     if (held) database.close();

@@ -2,10 +2,11 @@
  * Where found and built programs are kept: `<cache>/programs/NAME/VERSION/OS-ARCH/NAME`. A file there is whole: it was made
  * elsewhere and renamed, under a lock, so that two processes at once make it once.
  */
-import { mkdir, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { lock, type Lock } from "../process/lock.ts";
 import { buildGoPrograms, type GoBuildOptions } from "./go-build.ts";
@@ -41,7 +42,7 @@ export async function lockCache(
   options: { signal?: AbortSignal | undefined; onProgress?: ((line: string) => void) | undefined },
 ): Promise<Lock> {
   const folder = join(environment.cacheDir, "programs", ".locks");
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const deadline = performance.now() + limits.buildMs;
   for (;;) {
     try {

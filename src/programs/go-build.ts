@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promise
 import { dirname, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { seconds } from "../base/output.ts";
 import { run } from "../process/run.ts";
@@ -78,7 +79,7 @@ export async function buildGoPrograms(builds: readonly GoBuild[], options: GoBui
   }
   const go = await requireGo(options.environment);
   const parent = join(options.environment.cacheDir, "programs", ".build");
-  await mkdir(parent, { recursive: true });
+  makeFolder(parent);
   const folder = await mkdtemp(join(parent, `${first.name}-`));
   const env = goEnvironment(options.environment);
   const names = builds.map((build) => build.name).join(", ");
@@ -100,7 +101,7 @@ export async function buildGoPrograms(builds: readonly GoBuild[], options: GoBui
     const tags = recipe.tags?.length ? ["-tags", recipe.tags.join(",")] : [];
     await tool(["build", "-mod=mod", "-trimpath", "-buildvcs=false", ...tags, "-ldflags", ldflags, "-o", `${output}/`, ...packagesToBuild]);
     for (const build of builds) {
-      await mkdir(dirname(build.path), { recursive: true });
+      makeFolder(dirname(build.path));
       await rename(join(output, outputNameOf(recipes[build.name].package)), build.path);
     }
     options.onProgress?.(`built ${names} ${version} in ${seconds(performance.now() - startedAt)}`);

@@ -2,10 +2,11 @@
  * Finding the programs that Seatrial runs: explicit path, PATH, cache, download, build. Each step says why it went on to
  * the next, so that "not found" is never all that a user is told.
  */
-import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { run } from "../process/run.ts";
 import { buildIntoCache, cachedProgramPath, cachedVersions, lockCache } from "./cache.ts";
 import { Downloads, type DownloadTimeouts, type Sites } from "./download.ts";
@@ -207,7 +208,7 @@ export class Programs {
     using _lock = await lockCache(this.#environment, `${name}-${version}`, { signal, onProgress: this.#onProgress });
     // Whoever had the lock before us may have made it.
     if (await isExecutable(path)) return { name, path, version, source: "cache", steps };
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const folder = await mkdtemp(join(dirname(path), ".download-"));
     try {
       const temporary = join(folder, name);
@@ -219,7 +220,7 @@ export class Programs {
         return undefined;
       }
       const kept = cachedProgramPath(this.#environment, name, told);
-      await mkdir(dirname(kept), { recursive: true });
+      makeFolder(dirname(kept));
       await rename(temporary, kept);
       this.#onProgress?.(`downloaded ${name} ${told} from ${new URL(from).host}`);
       return { name, path: kept, version: told, source: "download", steps };

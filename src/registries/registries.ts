@@ -68,6 +68,12 @@ export class Registries {
     return details ? observed(details) : undefined;
   }
 
+  /** Whether {@link delete} would find anything: a container, whoever made it, or contents that this installation has. */
+  async isThere(name: string, instance: string, signal?: AbortSignal): Promise<boolean> {
+    if (await this.#find(name, signal)) return true;
+    return (await this.#contents(name, signal)).some(({ Labels }) => isOf(Labels, instance));
+  }
+
   /** Makes the registry, starts it, or leaves it alone. Under the lock of its name. */
   async ensure(desired: Registry, options: EnsureOptions): Promise<EnsureResult> {
     const name = desired.metadata.name;

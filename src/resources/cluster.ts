@@ -11,6 +11,7 @@ import { limits } from "../base/limits.ts";
 import { type Finding, toProblem } from "./finding.ts";
 import { kindConfigSchema } from "./kind-config.ts";
 import { apiVersion, metadataSchema, subnet, timestamp } from "./metadata.ts";
+import { registryContainerNameProblem } from "./registry.ts";
 
 const registryAuth = z.strictObject({
   // It becomes the name of a folder in the nodes.
@@ -173,6 +174,8 @@ export function checkCluster(cluster: Cluster): Finding[] {
 
   const nameProblem = clusterNameProblem(metadata.name);
   if (nameProblem) report(nameProblem, "metadata", "name");
+  const registryProblem = spec.registry === undefined ? undefined : registryContainerNameProblem(spec.registry);
+  if (registryProblem) report(registryProblem, "spec", "registry");
 
   for (const provider of providers) {
     if (spec[provider] && provider !== spec.provider) {

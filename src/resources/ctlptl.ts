@@ -21,7 +21,7 @@ import { type Registry, type RegistryStatus, registryDefaults, registrySpecSchem
 
 export const ctlptlApiVersion = "ctlptl.dev/v1alpha1";
 
-const products = ["docker-desktop", "kind", "k3d", "minikube"] as const;
+export const ctlptlProducts = ["docker-desktop", "kind", "k3d", "minikube"] as const;
 
 const minikube = z.strictObject({
   containerRuntime: z.string().optional(),
@@ -39,7 +39,7 @@ export const ctlptlClusterSchema = z.strictObject({
   apiVersion: z.enum([ctlptlApiVersion]),
   kind: z.enum(["Cluster"]),
   name: z.string().optional(),
-  product: z.enum(products),
+  product: z.enum(ctlptlProducts),
   registry: z.string().optional(),
   registryAuths: clusterSpecSchema.shape.registryAuths,
   kubernetesVersion: z

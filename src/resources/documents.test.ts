@@ -94,6 +94,19 @@ test.each([
     registry("metadata: {name: a}\nspec:\n  prot:\n"),
     "f.yaml:5:3: spec.prot: is not a known field, did you mean port?",
   ],
+  [
+    "a registry that no image reference can name",
+    registry("metadata: {name: my_registry}"),
+    'f.yaml:3:18: metadata.name: "my_registry" must be a host name, as nodes pull from it: parts of letters, digits and "-" with "." between them, each of which begins and ends with a letter or digit',
+  ],
+  ["a registry whose name ends in no letter", registry("metadata: {name: a.b-}"), expect.stringContaining('"a.b-" must be a host name')],
+  ["a registry with a domain", registry("metadata: {name: Registry-1.example.com}"), ""],
+  ["the same name in ctlptl's document, which makes it", "apiVersion: ctlptl.dev/v1alpha1\nkind: Registry\nname: my_registry\n", ""],
+  [
+    "a registry of a cluster that would be a path",
+    "apiVersion: seatrial.dev/v1alpha1\nkind: Cluster\nmetadata: {name: a}\nspec: {provider: kind, registry: ../../x}\n",
+    expect.stringContaining('f.yaml:4:34: spec.registry: "../../x" must be made of letters'),
+  ],
   ["a field without a neighbour", registry("metadata: {name: a}\nspec:\n  zzz: 1\n"), "f.yaml:5:3: spec.zzz: is not a known field"],
   [
     "a merged value",

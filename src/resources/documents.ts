@@ -33,7 +33,7 @@ import {
 } from "./ctlptl.ts";
 import { type Finding, formatPath, type Path, valueAt } from "./finding.ts";
 import { apiVersion } from "./metadata.ts";
-import { checkRegistry, type Registry, registryNameProblem, registrySchema } from "./registry.ts";
+import { checkRegistry, type Registry, registryContainerNameProblem, registryNameProblem, registrySchema } from "./registry.ts";
 import { anyOf, findingsOf, shown } from "./schema.ts";
 import { didYouMean } from "./suggest.ts";
 
@@ -103,10 +103,10 @@ const kinds: Record<string, Record<string, Kind>> = {
       schema: ctlptlRegistrySchema,
       origin: "ctlptl",
       namePath: ["name"],
-      nameProblem: registryNameProblem,
+      nameProblem: registryContainerNameProblem,
       load(value) {
         const resource = registryFromCtlptl(ctlptlRegistrySchema.parse(value));
-        return { resource, found: checkRegistry(resource).map(inCtlptl) };
+        return { resource, found: checkRegistry(resource, registryContainerNameProblem).map(inCtlptl) };
       },
     },
   },

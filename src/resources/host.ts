@@ -4,6 +4,32 @@ import { timestamp } from "./metadata.ts";
 import type { Resource, ResourceKind } from "./object.ts";
 import { lanes } from "./run.ts";
 
+/** Which of the hosts: those that have all that is said. */
+export const hostChoiceSchema = z.strictObject({
+  names: z.array(z.string().min(1).max(63)).min(1).max(100).optional().describe("One of these. Default: any. Example: `[local]`."),
+  labels: z
+    .record(z.string().max(317), z.string().max(63))
+    .optional()
+    .describe("Labels that the Host has, all of them. Default: any. Example: `{pool: large}`."),
+});
+
+export type HostChoice = z.infer<typeof hostChoiceSchema>;
+
+/** Whether a host is one of a choice; each is of none. */
+export function isChosen(
+  host: { name: string; labels?: Readonly<Record<string, string>> | undefined },
+  choice: HostChoice | undefined,
+): boolean {
+  if (choice?.names && !choice.names.includes(host.name)) return false;
+  return Object.entries(choice?.labels ?? {}).every(([label, value]) => host.labels?.[label] === value);
+}
+
+/** For people: `a or b with pool=large`. */
+export function formatHostChoice({ names, labels }: HostChoice): string {
+  const having = Object.entries(labels ?? {}).map(([label, value]) => `${label}=${value}`);
+  return [names?.join(" or ") ?? "any", ...(having.length > 0 ? [`with ${having.join(", ")}`] : [])].join(" ");
+}
+
 export const hostSpecSchema = z.strictObject({
   endpoint: z
     .string()

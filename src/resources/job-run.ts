@@ -11,9 +11,10 @@
  */
 import { z } from "zod";
 import { clusterSpecSchema } from "./cluster.ts";
+import { hostChoiceSchema } from "./host.ts";
 import { timestamp } from "./metadata.ts";
 import type { Resource, ResourceKind } from "./object.ts";
-import { laneSchema } from "./run.ts";
+import { laneSchema, prioritySchema } from "./run.ts";
 import { causeSchema, verdictSchema } from "./verdict.ts";
 
 const expression = "may hold `${{ }}`, which the runner expands";
@@ -45,13 +46,15 @@ export type ExecutorName = (typeof executors)[number];
 const runsOnSchema = z.strictObject({
   labels: z.array(z.string().max(256)).max(20).describe("As the workflow has them. Example: `[ubuntu-latest]`."),
   executor: z.enum(executors).describe("`host`: a process of the server's machine; `docker`: a container on a Docker host."),
-  image: z.string().max(1024).optional().describe("Image for executor docker. Default: the runner's image."),
+  hosts: hostChoiceSchema.optional().describe("Hosts that it may run on, by its labels. Default: all."),
+  image: z.string().max(1024).optional().describe("Image for executor docker, by its digest. Default: the runner's image."),
 });
 
 export const jobRunSpecSchema = z.strictObject({
   run: z.string().min(1).max(253).describe("Name of the Run."),
   repository: z.string().max(256).describe("The repository, for people and for fair shares."),
   lane: laneSchema,
+  priority: prioritySchema.optional().describe(`${prioritySchema.description} Default: \`branch\`.`),
   job: z.string().min(1).max(256).describe("Id of the job in the workflow."),
   name: z.string().min(1).max(1024).describe("Name for people, with the cell: `integration (v1.36, deep)`; its check has it."),
   cell: z.string().max(65_536).optional().describe("The matrix cell, as a JSON object. Default: none."),
@@ -103,6 +106,11 @@ export const attemptSchema = z.strictObject({
   uid: z.string().max(64).describe("Names its log, its artifacts, its clusters and its processes."),
   executor: z.enum(executors),
   host: z.string().max(63).describe("Name of the Host."),
+  endpoint: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe("How its Docker host was reached, as DOCKER_HOST has it: there it is looked for, whatever becomes of the Host."),
   startedAt: timestamp.optional().describe("When its runner was started."),
   finishedAt: timestamp.optional(),
   verdict: verdictSchema.optional(),
@@ -131,6 +139,7 @@ export const jobRunStatusSchema = z.strictObject({
     .max(8)
     .optional()
     .describe("Its clusters."),
+  fitsNowhereSince: timestamp.optional().describe("Since when no Host that is declared can ever hold it; absent when one can."),
   heldUntil: timestamp.optional().describe("Until when its clusters are kept."),
   outputs: z
     .record(z.string().max(256), z.string().max(1_048_576))

@@ -53,7 +53,9 @@ export type RegistryStatus = z.infer<typeof registryStatusSchema>;
 export const registrySchema = z.strictObject({
   apiVersion: z.enum([apiVersion]).describe("Version of this API."),
   kind: z.enum(["Registry"]).describe("Kind of this resource."),
-  metadata: metadataSchema.describe("Who it is. The name is also its container's and its host name: at most 63 characters."),
+  metadata: metadataSchema.describe(
+    "Who it is. The name is also its container's and the host that nodes pull from: a host name of at most 63 characters.",
+  ),
   // Absent and empty mean the same: every field has a default.
   spec: registrySpecSchema.prefault({}).describe("What it shall be. Default: a registry with all defaults."),
   status: registryStatusSchema.optional().describe("What was seen last; written by Seatrial alone."),
@@ -62,16 +64,33 @@ export const registrySchema = z.strictObject({
 export type Registry = z.infer<typeof registrySchema>;
 
 /** The rules that a schema of single fields does not hold. */
-/** The same as {@link validateRegistry}, for a caller that knows where in a file each path is. */
-export function checkRegistry({ metadata }: Registry): Finding[] {
-  const message = registryNameProblem(metadata.name);
+export function checkRegistry({ metadata }: Registry, nameProblem = registryNameProblem): Finding[] {
+  const message = nameProblem(metadata.name);
   return message === undefined ? [] : [{ path: ["metadata", "name"], message }];
 }
 
-/** What is wrong with the name of a registry, or undefined: Docker's rule for containers, and the length of a host name. */
+/**
+ * What is wrong with the name of a registry, or undefined. It is its container's name, and the host in references to its images, whose
+ * grammar is the narrower one: https://pkg.go.dev/github.com/distribution/reference has `domain-name`, which knows no `_`.
+ */
 export function registryNameProblem(name: string): string | undefined {
+  if (!/^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$/.test(name)) {
+    return `${JSON.stringify(name)} must be a host name, as nodes pull from it: parts of letters, digits and "-" with "." between them, each of which begins and ends with a letter or digit`;
+  }
+  return tooLong(name);
+}
+
+/**
+ * The same of one that ctlptl's documents name, or that is there already: Docker's rule for containers. ctlptl makes one with a `_`, and
+ * its images are pulled as `localhost:PORT/…`; by its own name they cannot be.
+ */
+export function registryContainerNameProblem(name: string): string | undefined {
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name)) {
     return `${JSON.stringify(name)} must be made of letters, digits, "_", "." and "-", and begin with a letter or digit`;
   }
+  return tooLong(name);
+}
+
+function tooLong(name: string): string | undefined {
   return name.length > 63 ? `has ${name.length} characters, and can have at most 63: it is a host name` : undefined;
 }

@@ -12,6 +12,16 @@ const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: 
 
 export const events = ["push", "pull_request"] as const;
 export type EventName = (typeof events)[number];
+/** Whose jobs get the next place that is free, the first first: who waits for them, and how many wait with them. */
+export const priorities = ["merge-queue", "pull-request", "branch", "periodic"] as const;
+export type Priority = (typeof priorities)[number];
+
+const priorityOfEvent: Record<EventName, Priority> = { pull_request: "pull-request", push: "branch" };
+
+export const prioritySchema = z
+  .enum(priorities)
+  .describe("Whose jobs get the next place that is free: `merge-queue`, `pull-request`, `branch`, `periodic`, in this order.");
+
 export const lanes = ["trusted", "untrusted"] as const;
 export type Lane = (typeof lanes)[number];
 
@@ -95,6 +105,7 @@ export const runSpecSchema = z.strictObject({
     .strictObject({ forSeconds: z.int().min(1).max(86_400).describe("How long. Unit: seconds.") })
     .optional()
     .describe("Keep the cluster of a job that fails. Default: no."),
+  priority: prioritySchema.optional().describe(`${prioritySchema.description} Default: by the event.`),
   abort: z.string().max(1024).optional().describe("Set to end it: who, or what, wants that, for people."),
 });
 
@@ -164,12 +175,19 @@ export const runKind: ResourceKind<Run> = {
   ],
 };
 
+/** What a Run says of its priority, else what its event says. */
+export function priorityOf({ priority, source }: RunSpec): Priority {
+  return priority ?? priorityOfEvent[source.event];
+}
+
 /** Labels that Runs and JobRuns carry, to be listed by. */
 export const runLabels = {
   run: "seatrial.dev/run",
   /** Of a Run: the same for all of one pull request. */
   pullRequest: "seatrial.dev/pull-request",
   jobRun: "seatrial.dev/job-run",
+  /** Of Runs and JobRuns: name of their Repository, which need not be there. */
+  repository: "seatrial.dev/repository",
   /** Of a Cluster: uid of the attempt that it is for. */
   attempt: "seatrial.dev/attempt",
   /** Of a Cluster: name of the host of that attempt. */

@@ -35,9 +35,11 @@ test("files by their paths, empty ones too", async () => {
   expect(await upload()).toEqual({ files: { "junit.xml": "<x/>", "a/b/ünï code.txt": "deep", "a/empty": "" }, said: [] });
 });
 
-test("secrets are masked in text, and in nothing else", async () => {
+test("secrets are masked in text and in names, and in nothing else", async () => {
   await writeFile(join(folder, "junit.xml"), "<failure>postgres://ci:hunter22secret@db</failure>");
   await writeFile(join(folder, "data.bin"), Buffer.concat([Buffer.from([0]), Buffer.from("hunter22secret")]));
+  await mkdir(join(folder, "of-hunter22secret"));
+  await writeFile(join(folder, "of-hunter22secret", "hunter22secret.txt"), "");
   const files: Record<string, string> = {};
   const artifact = async (path: string, fd: number, length: number) => {
     const bytes = Buffer.alloc(length);
@@ -50,6 +52,7 @@ test("secrets are masked in text, and in nothing else", async () => {
   expect(files["junit.xml"]).not.toContain("hunter22");
   expect(files["junit.xml"]).toMatch(/^<failure>postgres:\/\/ci:\*+@db<\/failure>$/);
   expect(files["data.bin"]).toContain("hunter22secret");
+  expect(Object.keys(files).toSorted()).toEqual(["data.bin", "junit.xml", "of-***/***.txt"]);
   expect(await readdir(scratch)).toEqual([]);
 });
 

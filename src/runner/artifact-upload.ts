@@ -49,8 +49,9 @@ export async function uploadArtifacts(
         if (bytes + file.length > limits.artifactBytes) leaveOut(path, `all of them together have more than ${limits.artifactBytes} bytes`);
         else {
           bytes += file.length;
-          if (masking && isText(file.fd)) await uploadMasked(path, file.fd, server, masking);
-          else await server.artifact(path, file.fd, file.length);
+          const shown = masking?.mask.text(path) ?? path;
+          if (masking && isText(file.fd)) await uploadMasked(shown, file.fd, server, masking);
+          else await server.artifact(shown, file.fd, file.length);
         }
       } finally {
         closeSync(file.fd);
@@ -86,7 +87,7 @@ async function uploadMasked(path: string, fd: number, server: ArtifactServer, { 
 
 /** As grep and git tell it: no zero byte near the beginning. */
 function isText(fd: number): boolean {
-  const head = Buffer.alloc(8_192);
+  const head = Buffer.alloc(limits.textHeadBytes);
   return !head.subarray(0, readSync(fd, head, 0, head.length, 0)).includes(0);
 }
 
@@ -103,7 +104,7 @@ function* filesIn(directory: string, leaveOut: (path: string, why: string) => vo
         else leaveOut(path, `it is more than ${limits.artifactDepth} folders deep`);
       } else if (!entry.isFile()) leaveOut(path, entry.isSymbolicLink() ? "it is a link" : "it is no regular file");
       else if (/\p{Cc}|\uFFFD|\\/u.test(path)) leaveOut(JSON.stringify(path), "its name has characters that no other system takes");
-      else if (Buffer.byteLength(path) > limits.archivePathBytes) leaveOut(path, "its path is too long");
+      else if (Buffer.byteLength(path) > limits.artifactPathBytes) leaveOut(path, "its path is too long");
       else if (++count > limits.attemptArtifacts) return leaveOut(path, `there are more than ${limits.attemptArtifacts} files`);
       else yield path;
     }

@@ -11,6 +11,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorCode, messageOf, SeatrialError, systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { createMask } from "../logs/masking.ts";
 import type { Cause } from "../resources/verdict.ts";
 import { type Masking, uploadArtifacts } from "./artifact-upload.ts";
@@ -158,8 +159,9 @@ export class Attempt {
       });
       this.#job = job;
       if (this.#broken) job.stop();
-      onSignal(() => job.end({ verdict: "aborted", reason: "the runner was told to end" }));
+      onSignal(() => job.end({ verdict: "aborted", reason: toldToEnd }));
       end = await job.run();
+      if (end.verdict === "aborted" && end.message === toldToEnd) end = { ...end, verdict: "error", cause: "host" };
     } catch (error) {
       await endDescendants({ mark: [stepsMark, input.attempt] }, 0);
       const cause = (error instanceof SeatrialError && causes[error.code]) || "internal";
@@ -179,11 +181,14 @@ export class Attempt {
   }
 }
 
+/** Whom a signal reaches nobody has aborted: the server aborts by its answers, and stops a runner when its result does not count any more. */
+const toldToEnd = "the runner was told to end: its host stops, or the Docker there";
+
 /** Why a job did not run, by what was thrown when it should. */
 const causes: Partial<Record<ErrorCode, Cause>> = { invalid: "invalid-workflow", refused: "secrets", "command-failed": "runner-start" };
 
 function makeFolders(directory: string): JobFolders {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const make = (name: string) => {
     const folder = join(directory, name);
     try {

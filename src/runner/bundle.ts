@@ -7,9 +7,10 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 
 const source = join(import.meta.dirname, "..");
 /** Folders of the source that the runner imports from; and what its packages are. */
@@ -26,7 +27,7 @@ export async function runnerBundle(cacheDir: string): Promise<string> {
   const path = join(cacheDir, "runner", `${await hashOfSource()}.cjs`);
   if (existsSync(path)) return path;
   const code = await bundleRunner();
-  await mkdir(join(cacheDir, "runner"), { recursive: true });
+  makeFolder(join(cacheDir, "runner"));
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, code, { mode: 0o755 });
   await rename(temporary, path);

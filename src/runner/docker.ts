@@ -25,6 +25,8 @@ export interface DockerExecutorOptions {
   bundle: string;
   /** Image of requests that name none. */
   image: string;
+  /** Makes it again where somebody tidied up (`docker image prune -a`). @returns its name. Default: it is pulled. */
+  remakeImage?: ((signal?: AbortSignal) => Promise<string>) | undefined;
   /** Folder on the Docker host with the socket that leads to the server. */
   door: string;
   /** Who owns the containers of an attempt. */
@@ -53,13 +55,20 @@ const door = "/seatrial-door";
  */
 const droppedCapabilities = ["NET_RAW", "MKNOD", "AUDIT_WRITE", "SETPCAP"];
 
+/** What the container says in place of the runner. */
+const noNode = "the image has no node in its PATH: an image for jobs has sh, Node 24 and git";
+
 export class DockerExecutor implements Executor {
   readonly name = "docker";
   readonly #options: DockerExecutorOptions;
   #bundle: Promise<Buffer> | undefined;
+  #image: string;
+  /** Many jobs miss it at once, and it is made once. */
+  #remaking: Promise<string> | undefined;
 
   constructor(options: DockerExecutorOptions) {
     this.#options = options;
+    this.#image = options.image;
   }
 
   async start(request: ExecutorRequest): Promise<void> {
@@ -127,15 +136,30 @@ export class DockerExecutor implements Executor {
   }
 
   async #create(request: ExecutorRequest): Promise<string> {
-    const { docker, signal, image } = { ...this.#options, ...request, image: request.image ?? this.#options.image };
-    const body = this.#body(request, image);
+    const { docker } = this.#options;
+    const { attempt, signal, image = this.#image } = request;
+    const create = async (from: string) => await docker.createContainer(nameOf(attempt), this.#body(request, from), signal);
     try {
-      return await docker.createContainer(nameOf(request.attempt), body, signal);
+      return await create(image);
     } catch (error) {
-      if (!(error instanceof DockerError) || error.status !== 404) throw error;
-      await docker.pullImage(image, signal);
-      return await docker.createContainer(nameOf(request.attempt), body, signal);
+      // The network of an isolated one may be what is not there, too.
+      if (!(error instanceof DockerError && error.status === 404 && /no such image/i.test(error.message))) throw error;
+      return await create(await this.#getImage(request));
     }
+  }
+
+  /** Gets an image that is not there. */
+  async #getImage({ image, signal }: ExecutorRequest): Promise<string> {
+    const { docker, remakeImage } = this.#options;
+    if (image === undefined && remakeImage) {
+      this.#remaking ??= remakeImage(signal).finally(() => (this.#remaking = undefined));
+      return (this.#image = await this.#remaking);
+    }
+    const wanted = image ?? this.#image;
+    if (wanted.startsWith("sha256:"))
+      throw new SeatrialError("not-found", `image ${wanted} is not on the Docker host: it was built on another, and is in no registry`);
+    await docker.pullImage(wanted, signal);
+    return wanted;
   }
 
   #body({ attempt, env = {}, isIsolated, networks: [first] = [] }: ExecutorRequest, image: string): object {
@@ -145,7 +169,11 @@ export class DockerExecutor implements Executor {
       Image: image,
       Entrypoint: [],
       // The input is gone from the disk before the first step.
-      Cmd: ["sh", "-c", `cd ${home} && exec <input && rm input && exec node runner.cjs`],
+      Cmd: [
+        "sh",
+        "-c",
+        `command -v node >/dev/null || { echo "${noNode}" >&2; exit 127; }; cd ${home} && exec <input && rm input && exec node runner.cjs`,
+      ],
       Env: Object.entries({ ...env, [attemptMark]: attempt }).map(([name, value]) => `${name}=${value}`),
       Labels: {
         ...ownershipLabels(ownershipOf(attempt)),

@@ -4,9 +4,10 @@
  */
 import { once } from "node:events";
 import { request } from "node:http";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { SeatrialError } from "../base/errors.ts";
+import { Listener } from "../hosts/listener.ts";
 import type { AssignmentMessage } from "./protocol.ts";
 
 export interface Way extends AsyncDisposable {
@@ -15,7 +16,7 @@ export interface Way extends AsyncDisposable {
 
 /** @returns a port that leads to the socket. */
 export async function openDoorWay(path: string): Promise<Way> {
-  return await openWay(async () => {
+  return await Listener.open({ port: 0 }, async () => {
     const socket = connect({ path });
     await once(socket, "connect");
     return socket;
@@ -25,7 +26,7 @@ export async function openDoorWay(path: string): Promise<Way> {
 /** @returns a port that leads to the API of a cluster. @param server its origin. */
 export async function openClusterWay(server: string, attempt: string, token: string, cluster: string): Promise<Way> {
   const url = new URL(`/runner/v1/attempts/${attempt}/clusters/${encodeURIComponent(cluster)}`, server);
-  return await openWay(async () => {
+  return await Listener.open({ port: 0 }, async () => {
     const headers = { authorization: `Bearer ${token}`, connection: "Upgrade", upgrade: "tcp" };
     const asked = request(url, { headers, agent: false });
     asked.end();
@@ -58,40 +59,4 @@ export async function reachClusters(
       return { ...cluster, kubeconfig: JSON.stringify(kubeconfig) };
     }),
   );
-}
-
-async function openWay(dial: () => Promise<Duplex>): Promise<Way> {
-  const open = new Set<Duplex>();
-  const keep = (stream: Duplex) => {
-    open.add(stream);
-    stream.on("error", () => {}); // What follows from an error follows from the close after it.
-    stream.once("close", () => open.delete(stream));
-  };
-  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
-    keep(socket);
-    dial().then(
-      (other) => {
-        keep(other);
-        for (const [from, to] of [
-          [socket, other],
-          [other, socket],
-        ] as const) {
-          from.pipe(to);
-          from.once("close", () => {
-            if (!from.readableEnded || from.errored) to.destroy();
-          });
-        }
-      },
-      () => socket.destroy(),
-    );
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    [Symbol.asyncDispose]: async () => {
-      for (const stream of open) stream.destroy();
-      await new Promise<void>((resolve) => void server.close(() => resolve()));
-    },
-  };
 }

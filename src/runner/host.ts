@@ -9,6 +9,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SeatrialError, systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import { formatIdentity, identityOf, lifeOf, parseIdentity, type ProcessIdentity } from "../process/identity.ts";
@@ -52,7 +53,7 @@ export class HostExecutor implements Executor {
     const { attempt, token, env = {}, signal } = request;
     const folder = this.#folder(attempt);
     signal?.throwIfAborted();
-    await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
+    makeFolder(this.#options.directory, 0o700);
     const isNew = await mkdir(folder, { mode: 0o700 }).then(
       () => true,
       (error: unknown) => {

@@ -2,8 +2,10 @@
  * The phases of a job as kubetest2 writes them (kubetest2 pkg/metadata): `junit_runner.xml` and `metadata.json`, which
  * TestGrid, Spyglass and their like read.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 
 export interface JunitCase {
   name: "Up" | "Test" | "Down";
@@ -11,14 +13,27 @@ export interface JunitCase {
   failure?: string;
 }
 
+/** Makes the files that {@link writeJunit} will write, where they are missing. @throws SeatrialError `usage` when they cannot be. */
+export async function tryJunit(path: string): Promise<void> {
+  try {
+    makeFolder(dirname(path));
+    for (const file of [path, metadataPath(path)]) await (await open(file, "a")).close();
+  } catch (error) {
+    throw new SeatrialError("usage", `--junit ${path} cannot be written: ${messageOf(error)}`, {
+      hint: "--junit FILE: a file, and metadata.json beside it",
+      cause: error,
+    });
+  }
+}
+
 /** Writes the report, and metadata.json beside it. */
 export async function writeJunit(path: string, cases: readonly JunitCase[]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   await writeFile(path, junitXml(cases));
-  await writeFile(
-    join(dirname(path), "metadata.json"),
-    `${JSON.stringify({ "deployer-version": "seatrial", "tester-version": "exec" })}\n`,
-  );
+  await writeFile(metadataPath(path), `${JSON.stringify({ "deployer-version": "seatrial", "tester-version": "exec" })}\n`);
+}
+
+function metadataPath(path: string): string {
+  return join(dirname(path), "metadata.json");
 }
 
 export function junitXml(cases: readonly JunitCase[]): string {

@@ -2,9 +2,10 @@
  * The kubeconfigs of a job's clusters, as files: one for each, and one with a context for each, of which the first is current.
  * They come as JSON, which is YAML: so the runner needs no YAML to merge them.
  */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import type { AssignmentMessage } from "./protocol.ts";
 
 type JobCluster = AssignmentMessage["clusters"][number];
@@ -24,7 +25,7 @@ interface Kubeconfig {
 export function writeKubeconfigs(clusters: readonly JobCluster[], directory: string): Record<string, string> {
   const [first] = clusters;
   if (!first) return {};
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   chmodSync(directory, 0o700);
   const write = (name: string, text: string) => {
     const path = join(directory, name);

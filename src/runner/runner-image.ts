@@ -7,6 +7,7 @@ import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { SeatrialError } from "../base/errors.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
+import { splitReference } from "../docker/reference.ts";
 import { archiveOf } from "./archive.ts";
 
 /** The public image `node:24.14.0-bookworm` (Debian 12, with git), for amd64 and arm64. */
@@ -52,6 +53,28 @@ export async function ensureRunnerImage(docker: DockerClient, options: RunnerIma
   ]);
   await docker.buildImage(tag, archive, signal);
   return tag;
+}
+
+/**
+ * A reference that names the same image for as long as it is there: by the digest that its registry has now, else by the one that it was
+ * pulled with; one that was built on the host, and pushed nowhere, by its id, which is good on that host alone.
+ * @throws SeatrialError `not-found` when neither registry nor host has it; another, retryable, when the registry does not answer.
+ */
+export async function imageDigest(docker: DockerClient, reference: string, signal?: AbortSignal): Promise<string> {
+  if (reference.includes("@")) return reference;
+  const { repository } = splitReference(reference);
+  const here = await docker.image(reference, signal);
+  const pulled = here?.RepoDigests?.find((digest) => digest.startsWith(`${repository}@`));
+  if (here && pulled === undefined) return here.Id;
+  try {
+    return `${repository}@${await docker.registryDigest(reference, signal)}`;
+  } catch (error) {
+    if (pulled !== undefined) return pulled;
+    if (!(error instanceof DockerError) || error.retryable) throw error;
+    throw new SeatrialError("not-found", `image ${reference} is not on the Docker host, and its registry says: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 async function ensureBase(docker: DockerClient, options: RunnerImageOptions): Promise<{ reference: string; id: string }> {

@@ -7,10 +7,12 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rmdir } from "node:fs/promises";
+import { readdir, rmdir } from "node:fs/promises";
 import { constants } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
+import type { Environment } from "../base/environment.ts";
 import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { seconds } from "../base/output.ts";
 import { newUid } from "../clusters/boot.ts";
@@ -22,7 +24,7 @@ import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { expectImages, putImages, registriesOf } from "./images.ts";
-import { type JunitCase, writeJunit } from "./junit.ts";
+import { type JunitCase, tryJunit, writeJunit } from "./junit.ts";
 
 export interface WithOptions {
   /** What to boot; its name is replaced by one of our own. */
@@ -70,10 +72,13 @@ export async function runWith(workspace: Workspace, options: WithOptions): Promi
   };
   let code = ownFailureCode;
   let failure: { error: unknown } | undefined;
+  // What would be found out minutes later is asked for before anything is booted.
+  checkProgram(options.command[0], workspace.environment);
   await reportReaped(workspace, { scansDocker: options.cluster.spec.provider === "kind", signal: options.signals.signal });
   const run = await ThrowawayRun.prepare(workspace, options);
+  if (options.junit) await tryJunit(options.junit);
   try {
-    await run.makeFolders();
+    run.makeArtifacts();
     output.err(`seatrial: booting ${run.description}`);
     await time("Up", async () => await run.boot());
     output.err(`seatrial: ready after ${seconds(performance.now() - started)}; running ${options.command.join(" ")}`);
@@ -169,13 +174,12 @@ class ThrowawayRun {
     return this.#cluster.access !== undefined;
   }
 
-  /** Asked for before anything is booted: a folder that cannot be made would be found out minutes later. */
-  async makeFolders(): Promise<void> {
-    const { junit } = this.#options;
-    for (const [what, folder] of [["ARTIFACTS", this.#artifacts], ...(junit ? [["--junit", dirname(junit)]] : [])] as [string, string][]) {
-      await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-        throw new SeatrialError("usage", `${what}: folder ${folder} cannot be made: ${messageOf(error)}`, { cause: error });
-      });
+  /** Before anything is booted: a folder that cannot be made would be found out minutes later. */
+  makeArtifacts(): void {
+    try {
+      makeFolder(this.#artifacts);
+    } catch (error) {
+      throw new SeatrialError("usage", `ARTIFACTS: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -214,8 +218,11 @@ class ThrowawayRun {
       const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((settle, reject) => {
         child.once("exit", (exitCode, by) => settle([exitCode, by]));
         child.once("error", (error: NodeJS.ErrnoException) => {
-          const why = error.code === "ENOENT" ? "there is no such program" : error.message;
-          reject(new SeatrialError("usage", `cannot run ${program}: ${why}`, { cause: error }));
+          reject(
+            error.code === "ENOENT"
+              ? noSuchProgram(program)
+              : new SeatrialError("usage", `cannot run ${program}: ${error.message}`, { cause: error }),
+          );
         });
       });
       if (signals.received) return 128 + constants.signals[signals.received];
@@ -249,6 +256,17 @@ class ThrowawayRun {
     await removeIfEmpty(this.#artifacts);
     if (!this.#workspace.environment.variables["ARTIFACTS"]) await removeIfEmpty(dirname(this.#artifacts));
   }
+}
+
+/** Finds what certainly does not exist: a name that no folder of PATH holds. With a slash in it, a file may yet be made. */
+function checkProgram(program: string, { variables, cwd }: Environment): void {
+  const folders = variables["PATH"]?.split(delimiter);
+  if (!folders || program.includes("/") || process.platform === "win32") return;
+  if (!folders.some((folder) => existsSync(resolve(cwd, folder, program)))) throw noSuchProgram(program);
+}
+
+function noSuchProgram(program: string): SeatrialError {
+  return new SeatrialError("usage", `cannot run ${program}: there is no such program`);
 }
 
 async function removeIfEmpty(directory: string): Promise<void> {

@@ -4,20 +4,31 @@ import { z } from "zod";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { lock } from "../process/lock.ts";
-import { keyFromFile } from "./key.ts";
+import { keyFromFile, type KeySource } from "./key.ts";
 import { readIfThere, writePrivate } from "./private-file.ts";
 import { type SecretRecord, secretRecordSchema } from "./record.ts";
 import { type SecretBackend, SecretStore } from "./store.ts";
 
 const fileSchema = z.strictObject({ version: z.literal(1), records: z.array(secretRecordSchema) });
 
-/** The store of a data folder, with its key beside it. */
-export function openSecrets(dataDir: string): SecretStore {
-  return new SecretStore({
-    backend: fileBackend(join(dataDir, "secrets.json")),
-    key: keyFromFile(join(dataDir, "secrets.key")),
-    now: () => new Date(),
-  });
+/** The store of a data folder. @param keys where its key is, and older ones. Default: beside it. */
+export function openSecrets(dataDir: string, keys?: { key: KeySource; oldKeys: readonly KeySource[] }): SecretStore {
+  const backend = fileBackend(join(dataDir, "secrets.json"));
+  return new SecretStore({ backend, key: keyBeside(dataDir, backend), ...keys, now: () => new Date() });
+}
+
+/** Made with the first secret; secrets without it have another, which is elsewhere. */
+function keyBeside(dataDir: string, backend: SecretBackend): KeySource {
+  const path = join(dataDir, "secrets.key");
+  const read = keyFromFile(path);
+  return async (signal) => {
+    if ((await readIfThere(path)) === undefined && (await backend.read()).length > 0) {
+      throw new SeatrialError("not-found", `there are secrets in ${dataDir}, and ${path}, their key, is not there`, {
+        hint: "a server whose configuration says where the key is has it: start that; else restore the file from the backup",
+      });
+    }
+    return await read(signal);
+  };
 }
 
 /** A file that cannot be read is an error, never an empty store: it is not overwritten. */

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
-import { keyFromFile, keyFromSecret, keyFromVariable } from "./key.ts";
+import { openSecrets } from "./file.ts";
+import { keyAt, keyFromFile, keyFromSecret, keyFromVariable } from "./key.ts";
 
 let folder: string;
 let path: string;
@@ -88,4 +89,45 @@ test("a key is not shown, and errors do not quote what was taken for one", async
   for (const encoding of ["base64", "hex", "latin1"] as const) expect(shown).not.toContain(bytes.toString(encoding));
   const error = await keyFromVariable("KEY", "hunter2")().catch((thrown: unknown) => thrown);
   expect(inspect(error)).not.toContain("hunter2");
+});
+
+test("a key is where a configuration says", async () => {
+  const text = randomBytes(32).toString("base64");
+  const asked: string[] = [];
+  const places = {
+    variables: { KEY: text },
+    namespace: "seatrial",
+    readSecret: async (namespace: string, name: string) => {
+      asked.push(`${namespace}/${name}`);
+      return await Promise.resolve(name === "keys" ? { key: Buffer.from(text).toString("base64") } : undefined);
+    },
+  };
+  const keys = await Promise.all(
+    [{ variable: "KEY" }, { secret: { name: "keys", field: "key" } }, { secret: { namespace: "other", name: "keys", field: "key" } }].map(
+      async (place) => await keyAt(place, places)(),
+    ),
+  );
+  expect(new Set(keys.map(({ id }) => id)).size).toBe(1);
+  expect(asked).toEqual(["seatrial/keys", "other/keys"]);
+  await expect(keyAt({ secret: { name: "none", field: "key" } }, places)()).rejects.toMatchObject({
+    message: "the key of the secret store was looked for in Secret seatrial/none, which has no key",
+  });
+  await expect(keyAt({ file: path }, places, true)(), "an old one is not made").rejects.toMatchObject({
+    message: `an old key of the secret store was looked for in ${path}, which is not there`,
+  });
+  const { id } = await keyAt({ file: path }, places)();
+  expect((await keyAt({ file: path }, places, true)()).id).toBe(id);
+});
+
+test("secrets whose key is elsewhere get no second one beside them", async () => {
+  const key = keyFromVariable("KEY", randomBytes(32).toString("base64"));
+  const server = openSecrets(folder, { key, oldKeys: [] });
+  await server.set("server", "TOKEN", "hunter2");
+  await expect(openSecrets(folder).set("server", "OTHER", "x")).rejects.toMatchObject({
+    code: "not-found",
+    message: expect.stringContaining("secrets.key, their key, is not there"),
+  });
+  expect(await readdir(folder)).not.toContain("secrets.key");
+  expect(await openSecrets(folder).list("server")).toHaveLength(1);
+  expect((await server.forJob({ forge: "f", repositoryId: "1" }, "trusted")).reveal()).toEqual({ TOKEN: "hunter2" });
 });

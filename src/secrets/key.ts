@@ -34,6 +34,16 @@ export function keyFromFile(path: string): KeySource {
   };
 }
 
+function oldKeyFromFile(path: string): KeySource {
+  return async () => {
+    const there = await readIfThere(path);
+    if (there !== undefined) return await checkedFile(path, there);
+    throw new SeatrialError("not-found", `an old key of the secret store was looked for in ${path}, which is not there`, {
+      hint: "once nothing is under it any more, take it out of the configuration",
+    });
+  };
+}
+
 async function checkedFile(path: string, text: string): Promise<StoreKey> {
   if (((await stat(path)).mode & 0o077) !== 0) {
     throw new SeatrialError("refused", `the key of the secret store, ${path}, can be read or written by others`, {
@@ -75,6 +85,36 @@ export function keyFromSecret(
     const bytes = Buffer.from(data, "base64");
     return bytes.length === keyBytes ? keyOf(bytes) : parseKey(bytes.toString("utf8"), where);
   };
+}
+
+/** Where a key is kept, as the server's configuration says it: one of the three. */
+export interface KeyPlace {
+  /** Path of a file; made when it is not there. */
+  file?: string | undefined;
+  /** Name of an environment variable. */
+  variable?: string | undefined;
+  /** A Secret of the cluster that keeps the server's resources. */
+  secret?: { namespace?: string | undefined; name: string; field: string } | undefined;
+}
+
+export interface KeyPlaces {
+  variables: Readonly<Record<string, string | undefined>>;
+  /** The namespace of Secrets that name none. */
+  namespace: string;
+  /** A Secret's `data`; undefined when there is none. */
+  readSecret(namespace: string, name: string, signal?: AbortSignal): Promise<Readonly<Record<string, string>> | undefined>;
+}
+
+/** @param isOld whether it must be there: a new one in the place of an old one opens nothing. */
+export function keyAt(
+  { file, variable, secret }: KeyPlace,
+  { variables, namespace: standard, readSecret }: KeyPlaces,
+  isOld = false,
+): KeySource {
+  if (file !== undefined) return isOld ? oldKeyFromFile(file) : keyFromFile(file);
+  if (variable !== undefined) return keyFromVariable(variable, variables[variable]);
+  const { namespace = standard, name, field } = secret!;
+  return keyFromSecret(`Secret ${namespace}/${name}`, field, async (signal) => await readSecret(namespace, name, signal));
 }
 
 const howToMake = "openssl rand -base64 32 makes a key";

@@ -1,15 +1,32 @@
 /** `up --config FILE`: the forges of a server, and what it keeps. Secrets are in files that it names, never in it. */
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { InvalidError, messageOf, SeatrialError } from "../base/errors.ts";
 import type { Forge } from "../forges/forge.ts";
 import { Gitea } from "../forges/gitea/gitea.ts";
-import { formatPath } from "../resources/finding.ts";
-import { findingsOf } from "../resources/schema.ts";
+import type { KeyPlace } from "../secrets/key.ts";
+import type { RunsOnRule } from "../workflows/runs-on.ts";
+import { readConfigFile } from "./config-file.ts";
 import { defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";
+import { serverRulesSchema } from "./runs-on.ts";
+import { defaultWaits, type Waits } from "./waits.ts";
+
+const keySchema = z
+  .strictObject({
+    file: z.string().min(1).optional().describe("A file with mode 0600; made when it is not there."),
+    variable: z.string().min(1).optional().describe("An environment variable of the server."),
+    secret: z
+      .strictObject({
+        namespace: z.string().min(1).max(63).optional().describe("Default: the one of the server's resources."),
+        name: z.string().min(1).max(253).describe("Name of the Secret. Example: `seatrial-keys`."),
+        field: z.string().min(1).max(253).default("key").describe("Key in its data. Default: `key`."),
+      })
+      .optional()
+      .describe("A Secret of the cluster that keeps the server's resources."),
+  })
+  .refine((place) => Object.values(place).filter((each) => each !== undefined).length === 1, "must be one of file, variable and secret");
 
 const configSchema = z.strictObject({
   url: z
@@ -68,11 +85,41 @@ const configSchema = z.strictObject({
     })
     .optional()
     .describe("What is to stay free on the disk of the data folder."),
+  waits: z
+    .strictObject({
+      clusterReadySeconds: waitSeconds(
+        "A job's cluster that is not made in this time, or then not Ready in this time, is given up, and booted once more",
+        defaultWaits.clusterReadyMs,
+      ),
+      hostAwaySeconds: waitSeconds(
+        "Jobs on a host that has not answered for so long end as error, cause host; what is left of them goes when it is back",
+        defaultWaits.hostAwayMs,
+      ),
+    })
+    .optional()
+    .describe("How long is waited for what may never come."),
+  runsOn: serverRulesSchema.optional().describe("What labels of `runs-on` mean beside those that are known anyway. Default: nothing."),
+  secrets: z
+    .strictObject({
+      key: keySchema.describe("The key that new secrets are encrypted with: 32 bytes, in base64."),
+      oldKeys: z
+        .array(keySchema)
+        .max(4)
+        .optional()
+        .describe("Keys of before: what is under one of them is encrypted anew when the server starts. Default: none."),
+    })
+    .optional()
+    .describe("Where the key of the secret store is. Default: `secrets.key` in the data folder, made with the first secret."),
 });
 
 function days(what: string, standard: number) {
   // More than a job may be held: a day.
   return z.int().min(2).max(36_500).default(standard).describe(`${what}. Unit: days. Default: ${standard}. Limit: 36500.`);
+}
+
+function waitSeconds(what: string, standardMs: number) {
+  const standard = standardMs / 1000;
+  return z.int().min(1).max(86_400).default(standard).describe(`${what}. Unit: seconds. Default: ${standard}. Limit: 86400.`);
 }
 
 function mebibytes(what: string, standardBytes: number) {
@@ -97,29 +144,17 @@ export interface ReadConfig {
   forges: ConfiguredForge[];
   retention: RetentionTimes;
   disk: DiskBounds;
+  waits: Waits;
+  /** What labels of one's own mean. */
+  rules: readonly RunsOnRule[];
+  /** Undefined: beside the secrets. Paths are absolute. */
+  secretKeys: { key: KeyPlace; oldKeys: readonly KeyPlace[] } | undefined;
 }
 
 /** @throws InvalidError with all that is wrong with the file; SeatrialError `usage` when a file that it names cannot be read. */
 export async function readConfig(file: string): Promise<ReadConfig> {
-  const text = await readText(file, "the configuration");
-  const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
-  if (document.errors.length > 0) {
-    throw new InvalidError(
-      document.errors.map(({ message, pos }) => {
-        const { line, col } = lineCounter.linePos(pos[0]);
-        return { place: { file, line, column: col }, path: "", message };
-      }),
-    );
-  }
-  const value: unknown = document.toJS() ?? {};
-  const parsed = configSchema.safeParse(value);
-  if (!parsed.success) {
-    throw new InvalidError(
-      findingsOf(parsed.error, configSchema, value).map(({ path, message }) => ({ path: `${file}: ${formatPath(path)}`, message })),
-    );
-  }
-  const names = (parsed.data.forges ?? []).map(({ name }) => name);
+  const config = await readConfigFile(file, configSchema);
+  const names = (config.forges ?? []).map(({ name }) => name);
   const taken = names.flatMap((name, i) => (name === "local" || names.indexOf(name) < i ? [{ name, i }] : []));
   if (taken.length > 0) {
     throw new InvalidError(
@@ -131,7 +166,7 @@ export async function readConfig(file: string): Promise<ReadConfig> {
   }
   const beside = (path: string) => resolve(dirname(file), path);
   const forges = await Promise.all(
-    (parsed.data.forges ?? []).map(async ({ name, gitea }) => ({
+    (config.forges ?? []).map(async ({ name, gitea }) => ({
       forge: new Gitea({
         name,
         url: gitea.url,
@@ -144,12 +179,16 @@ export async function readConfig(file: string): Promise<ReadConfig> {
       repositories: gitea.repositories ?? [],
     })),
   );
-  const { url, retention, disk } = parsed.data;
+  const { url, retention, disk, waits, runsOn, secrets } = config;
+  const keyPlace = (place: KeyPlace): KeyPlace => (place.file === undefined ? place : { file: beside(place.file) });
   return {
     publicUrl: url?.replace(/\/+$/, ""),
     forges,
     retention: retention ?? defaultRetention,
     disk: disk ? { jobsBytes: disk.jobsMiB * 1024 ** 2, uploadsBytes: disk.uploadsMiB * 1024 ** 2 } : defaultDiskBounds,
+    waits: waits ? { clusterReadyMs: waits.clusterReadySeconds * 1000, hostAwayMs: waits.hostAwaySeconds * 1000 } : defaultWaits,
+    rules: runsOn ?? [],
+    secretKeys: secrets && { key: keyPlace(secrets.key), oldKeys: (secrets.oldKeys ?? []).map(keyPlace) },
   };
 }
 

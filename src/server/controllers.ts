@@ -1,11 +1,14 @@
 /** The controllers of one leader: made when leadership begins, run until it ends, and not used again. */
 import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { isDeepStrictEqual } from "node:util";
+import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { JobClusters } from "../controllers/cluster/job-clusters.ts";
 import { Places } from "../controllers/job-run/places.ts";
-import { contenderOf, JobRunReconciler } from "../controllers/job-run/reconcile.ts";
+import { JobRunReconciler, placedOf, placeOf } from "../controllers/job-run/reconcile.ts";
+import type { Place, RepositoryPolicy } from "../controllers/job-run/schedule.ts";
 import { Projector } from "../controllers/project/project.ts";
+import { Repositories } from "../controllers/repository/repositories.ts";
 import { Commenter } from "../controllers/report/comment.ts";
 import { Reporter, type ReporterOptions } from "../controllers/report/report.ts";
 import { RunReconciler } from "../controllers/run/reconcile.ts";
@@ -19,15 +22,17 @@ import { Informer } from "../kube/watch.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind, type ClusterResource } from "../resources/kinds.ts";
 import type { Resource, Stored } from "../resources/object.ts";
+import { hasItsName, type Repository, repositoryKind, repositoryName } from "../resources/repository.ts";
 import { type Run, runKind, runLabels } from "../resources/run.ts";
 import type { Executor } from "../runner/executor.ts";
 import type { DiskBudget } from "./disk.ts";
-import { keepEvidence } from "./evidence.ts";
+import { keepEvidence, keepFailedBoots } from "./evidence.ts";
 import type { Hosts } from "./hosts.ts";
 import { AttemptDurations, type ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import type { RunnerTokens } from "./runner-api.ts";
 import { settleAttempt, type SettleStores } from "./settle.ts";
+import type { Waits } from "./waits.ts";
 
 export interface ControllersOptions {
   workspace: Workspace;
@@ -35,10 +40,11 @@ export interface ControllersOptions {
   stores: SettleStores;
   tokens: RunnerTokens;
   policy: Policy;
-  executor(name: Executor["name"], host: string): Executor;
+  executor(name: Executor["name"], place: Place): Executor;
   hosts: Hosts;
   /** Of the data folder. Default: no bound. */
   disk?: DiskBudget | undefined;
+  waits: Waits;
   /** Told of each run of which the history knows more now. */
   onChanged(run: string): void;
   report?: ReportOptions | undefined;
@@ -48,7 +54,7 @@ export interface ControllersOptions {
 /** Where checks are shown. */
 export type ReportOptions = Pick<ReporterOptions, "forgeOf" | "origin">;
 
-type ControllerName = "run" | "job-run" | "cluster" | "project" | "report-run" | "report-job-run" | "comment";
+type ControllerName = "run" | "job-run" | "cluster" | "project" | "report-run" | "report-job-run" | "comment" | "repository";
 
 export class Controllers {
   readonly #runs: Informer<Run>;
@@ -70,21 +76,36 @@ export class Controllers {
     const jobRuns = (this.#jobRuns = new Informer({ store: followed, kind: jobRunKind, indexes: [runLabels.run] }));
     const clusters = (this.#clusters = new Informer({ store: followed, kind: clusterKind, indexes: [runLabels.attempt] }));
     const store = teaching(followed, [runs, jobRuns, clusters] as unknown as Informer<Resource>[]);
+    const repositories = new Informer({ store: followed, kind: repositoryKind });
+    repositories.onChange(({ now: after, before }) => {
+      if (!isDeepStrictEqual(after?.spec, before?.spec)) places.decideAgain();
+    });
+    const known = new Repositories({ store: followed, now });
     const wake = (controller: ControllerName) => (name: string) => this.#all[controller].queue.add(name);
     const places = (this.#places = new Places({
       hosts: () => policy.hosts(),
       whyNone: () => options.disk?.whyNoJobs,
+      policies: () => policiesOf(repositories),
       onDecided: wake("job-run"),
     }));
-    this.#unlisten = [options.disk?.onChanged(() => places.decideAgain()), options.hosts.onChanged(() => places.decideAgain())];
+    this.#unlisten = [
+      options.disk?.onChanged(() => places.decideAgain()),
+      options.hosts.onChanged(() => places.decideAgain()),
+      options.hosts.keepInReach(() => places.inUse()),
+    ];
     this.#jobClusters = new JobClusters({
       store,
       clusters,
       workspace,
       isIsolated: (jobRun) => jobRuns.get(jobRun ?? "")?.spec.lane !== "trusted",
-      workspaceOf: async (host) => await options.hosts.workspaceOf(host),
+      workspaceOf: async (name) => {
+        const jobRun = jobRuns.get(name);
+        if (!jobRun) throw new SeatrialError("not-found", `job run ${name} is gone`);
+        return await options.hosts.workspaceOf(placeOf(jobRun));
+      },
       ownershipOf: (attempt) => policy.ownershipOf(attempt),
       failuresDirOf: (attempt) => join(workspace.failuresDir, attempt),
+      readyTimeoutMs: options.waits.clusterReadyMs,
       wake: wake("cluster"),
       now,
     });
@@ -94,8 +115,13 @@ export class Controllers {
       jobRuns,
       document: async (digest) => await stores.history.documents.get(digest),
       varsOf: async (run) => await policy.varsOf(run),
-      runsOn: (labels, run) => policy.runsOn(labels, run),
-      serverUrlOf: (run) => policy.serverUrlOf(run),
+      runsOn: async (labels, run, image, signal) => await policy.runsOn(labels, run, image, signal),
+      policyOf: ({ spec: { source } }) => {
+        const repository = repositories.get(repositoryName({ forge: source.forge, id: source.repository.id }));
+        const providers = repository && hasItsName(repository) ? repository.spec.providers : undefined;
+        return { rules: policy.rules, providers, whose: `repository ${source.repository.name}` };
+      },
+      urlsOf: (run) => policy.urlsOf(run),
       now,
     });
     const jobRunReconciler = new JobRunReconciler({
@@ -105,22 +131,35 @@ export class Controllers {
       history: stores.history,
       places,
       executor: options.executor,
+      fitsNowhereMs: policy.fitsNowhereMs,
       networksOf: async (names) => {
         const records = await Promise.all(names.map(async (name) => await workspace.records.read(name)));
         const inside = await Promise.all(records.map(async (record) => record && (await options.hosts.insideOf(record))));
         return inside.flatMap((each) => each?.network ?? []);
       },
       tokenOf: (attempt) => tokens.of(attempt),
-      keepEvidence: async (attempt, wanted, verdict) => {
+      keepEvidence: async (attempt, wanted, verdict, signal) => {
         const up = wanted.flatMap(({ name, cluster }) => {
           const kubeconfig = clusters.get(cluster)?.status?.kubeconfig;
           return kubeconfig === undefined ? [] : [{ name, cluster, kubeconfig }];
         });
-        return await keepEvidence(workspace, stores, attempt, up, verdict === "failed" || verdict === "timed-out");
+        const isWhole = verdict === "failed" || verdict === "timed-out";
+        const secrets = async () => await secretsOf(attempt);
+        return [
+          ...(await keepEvidence(workspace, stores, { attempt, clusters: up, isWhole, secrets, signal })),
+          ...(await keepFailedBoots(stores, attempt, join(workspace.failuresDir, attempt), secrets)),
+        ];
       },
-      settle: async (attempt) => await settleAttempt(stores, attempt, now()),
+      settle: async (attempt) => await settleAttempt(stores, attempt, now(), async () => await secretsOf(attempt)),
+      hostAwayMs: options.waits.hostAwayMs,
       now,
     });
+    const secretsOf = async (attempt: string) => {
+      const record = await stores.history.attempts.get(attempt);
+      const run = runs.get(jobRuns.get(record?.jobRun.name ?? "")?.spec.run ?? "");
+      if (!run) throw new SeatrialError("not-found", "its run is gone, and so is what must be masked of its clusters");
+      return Object.values(await policy.secretsOf(run));
+    };
     const report = options.report && { ...options.report, runs, jobRuns, history: stores.history, now };
     const reporter = report && new Reporter(report);
     const commenter = report && new Commenter(report);
@@ -136,7 +175,7 @@ export class Controllers {
         ...common,
         name: "run",
         sources: [watching(runs), watching(jobRuns, ({ now: jobRun, before }) => [(jobRun ?? before)?.spec.run])],
-        reconcile: async (name) => await runReconciler.reconcile(name),
+        reconcile: async (name, signal) => await runReconciler.reconcile(name, signal),
       }),
       "job-run": new Controller({
         ...common,
@@ -145,13 +184,13 @@ export class Controllers {
           watching(jobRuns),
           watching(clusters, ({ now: cluster, before }) => [(cluster ?? before)?.metadata.labels?.[runLabels.jobRun]]),
         ],
-        reconcile: async (name) => await jobRunReconciler.reconcile(name),
+        reconcile: async (name, signal) => await jobRunReconciler.reconcile(name, signal),
       }),
       cluster: new Controller({
         ...common,
         name: "cluster",
         sources: [watching(clusters)],
-        reconcile: async (name) => await this.#jobClusters.reconcile(name),
+        reconcile: async (name, signal) => await this.#jobClusters.reconcile(name, signal),
       }),
       project: new Controller({
         ...common,
@@ -165,19 +204,29 @@ export class Controllers {
         ...common,
         name: "report-run",
         sources: [watching(runs)],
-        reconcile: async (name) => await reporter?.reportRun(name),
+        reconcile: async (name, signal) => await reporter?.reportRun(name, signal),
       }),
       "report-job-run": new Controller({
         ...common,
         name: "report-job-run",
         sources: [watching(jobRuns)],
-        reconcile: async (name) => await reporter?.reportJobRun(name),
+        reconcile: async (name, signal) => await reporter?.reportJobRun(name, signal),
+      }),
+      repository: new Controller({
+        ...common,
+        name: "repository",
+        workers: 1,
+        sources: [watching(repositories)],
+        reconcile: async (name) => {
+          const repository = repositories.get(name);
+          if (repository) await known.check(repository);
+        },
       }),
       comment: new Controller({
         ...common,
         name: "comment",
         sources: [watching(runs, ({ now: run }) => [run?.metadata.labels?.[runLabels.pullRequest]])],
-        reconcile: async (pullRequest) => await commenter?.reconcile(pullRequest),
+        reconcile: async (pullRequest, signal) => await commenter?.reconcile(pullRequest, signal),
       }),
     };
   }
@@ -193,9 +242,9 @@ export class Controllers {
     // Jobs that had their place before this leader keep it: nothing is placed before they are known.
     this.#jobRuns.onChange(({ now, before }) => {
       if (now?.status?.phase === "Finished" && before && before.status?.phase !== "Finished") this.#observe(now);
-      const host = now?.status?.attempts?.at(-1)?.host;
-      const phase = now?.status?.phase;
-      if (now && host !== undefined && (phase === "Booting" || phase === "Running")) this.#places.readmit({ ...contenderOf(now), host });
+      const placed = now && placedOf(now, new Date());
+      // What is held was noted by the process that gave it its place, and is released by that.
+      if (placed && (before === undefined || !placed.hasEnded)) this.#places.readmit(placed);
     });
     try {
       await runControllers({ controllers: Object.values(this.#all), clock: realClock }, stop, leadership.lost);
@@ -245,6 +294,17 @@ export class Controllers {
   #tell({ controller, key, error, failures }: Failure): void {
     if (failures > 2) this.#options.workspace.output.err(`${controller} ${key}: ${messageOf(error)}`);
   }
+}
+
+/** What those that have the name of their forge and id say of their jobs. */
+function policiesOf(repositories: Informer<Repository>): Map<string, RepositoryPolicy> {
+  const policies = new Map<string, RepositoryPolicy>();
+  for (const repository of repositories.all()) {
+    if (!hasItsName(repository)) continue;
+    const { metadata, spec, status } = repository;
+    policies.set(metadata.name, { name: status?.name ?? metadata.name, maxJobs: spec.maxJobs, hosts: spec.hosts });
+  }
+  return policies;
 }
 
 /** The same store, whose status writes are in the caches at once: what is decided next is not decided on what was before. */

@@ -27,6 +27,8 @@ test("each state is told once, with numbers, and its sentence stays", async () =
     freeBytesOf: async () => await (typeof free === "number" ? Promise.resolve(free) : Promise.reject(free)),
   });
   disk.onChanged(() => changes++);
+  let ofAnother = 0;
+  const forget = disk.onChanged(() => ofAnother++);
   const lookAt = async (bytes: number | Error) => {
     free = bytes;
     await disk.look();
@@ -36,11 +38,14 @@ test("each state is told once, with numbers, and its sentence stays", async () =
   const low = "the disk of /data has 5 MiB free: no job is started below 8 MiB";
   expect(await lookAt(5 * mib)).toEqual([low, undefined]);
   expect(await lookAt(4 * mib)).toEqual([low, undefined]);
+  expect(ofAnother).toBe(1);
+  forget();
   const full = "the disk of /data has 1.5 MiB free: no job is started, and no log or artifact is taken, below 2 MiB";
   expect(await lookAt(1.5 * mib)).toEqual([full, full]);
   expect(await lookAt(2000 * mib)).toEqual([undefined, undefined]);
   expect(told).toEqual([low, full, "the disk of /data has 2 GiB free: jobs are started again"]);
   expect(changes).toBe(3);
+  expect(ofAnother, "who has gone is told nothing").toBe(1);
   expect(await lookAt(new Error("gone"))).toEqual([undefined, undefined]);
   expect(told.at(-1)).toBe("cannot see how much of the disk of /data is free: gone");
 });

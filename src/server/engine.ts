@@ -3,16 +3,17 @@
  * its API server; a one-shot `run` has one over memory, in its own process. Both write the same history.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { Hono } from "hono";
 import { parse } from "yaml";
 import { SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import { FolderStore } from "../artifacts/folder.ts";
-import { writeFileWhole } from "../clusters/kubeconfig.ts";
+import { secretsInKubeconfig, writeFileWhole } from "../clusters/kubeconfig.ts";
 import { clusterName } from "../controllers/job-run/reconcile.ts";
 import type { Leadership } from "../controllers/runtime/epochs.ts";
 import { githubContext } from "../controllers/run/github-context.ts";
@@ -37,11 +38,12 @@ import { dialCluster } from "./cluster-tunnel.ts";
 import { Controllers, type ReportOptions } from "./controllers.ts";
 import type { DiskBudget } from "./disk.ts";
 import type { Hosts } from "./hosts.ts";
-import { Listener } from "./listener.ts";
+import { HttpListener } from "./http-listener.ts";
 import type { ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
 import type { SettleStores } from "./settle.ts";
+import { defaultWaits, type Waits } from "./waits.ts";
 
 export interface EngineOptions {
   store: Store;
@@ -50,6 +52,8 @@ export interface EngineOptions {
   hosts: Hosts;
   /** Of the data folder. Default: no bound. */
   disk?: DiskBudget | undefined;
+  /** Default: {@link defaultWaits}. */
+  waits?: Waits | undefined;
   version: string;
   /** Holds a folder for each attempt of executor host. */
   attemptsDir: string;
@@ -67,7 +71,7 @@ export type MakeExecutors = (given: { stores: SettleStores; server: string }) =>
 
 export async function openEngine(workspace: Workspace, options: EngineOptions): Promise<Engine> {
   const { dataDir, cacheDir } = workspace.environment;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   const settings = { sqlite: { directory: dataDir } };
   const objects = new FolderStore(join(dataDir, "objects"));
   const [history, logs, key, bundle] = await Promise.all([
@@ -93,7 +97,7 @@ export class Engine implements AsyncDisposable {
   /** Those that take the place of ours. */
   readonly #executors = new Map<Executor["name"], Executor>();
   readonly #changes = new Map<string, PromiseWithResolvers<void>>();
-  readonly #runners = new Listener();
+  readonly #runners = new HttpListener();
   #controllers: Controllers | undefined;
   #isLeading = false;
 
@@ -114,9 +118,9 @@ export class Engine implements AsyncDisposable {
    * @param more what only a server has.
    */
   apiApp(token: string | undefined, more: Pick<ApiOptions, "secrets" | "repositoryId" | "onReplay"> = {}): Hono {
-    const { store, noteRun, checksOf, version } = this.#options;
+    const { store, noteRun, checksOf, version, policy } = this.#options;
     const changeOf = async (run: string, signal: AbortSignal) => await this.#change(run, signal);
-    const routes = apiRoutes({ ...this.stores, ...more, store, noteRun, checksOf, changeOf, now: () => new Date() });
+    const routes = apiRoutes({ ...this.stores, ...more, store, noteRun, checksOf, changeOf, rules: policy.rules, now: () => new Date() });
     return apiApp({ routes, token, version });
   }
 
@@ -158,14 +162,14 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Attempts of which something is left on a host. */
-  async attemptsOnHosts(): Promise<string[]> {
+  async attemptsOnHosts(signal: AbortSignal): Promise<string[]> {
     // A host that does not answer now is asked again the next time.
-    const lists = await Promise.all(this.#allExecutors().map(async (executor) => await executor.list().catch(() => [])));
+    const lists = await Promise.all(this.#allExecutors().map(async (executor) => await executor.list(signal).catch(() => [])));
     return lists.flat();
   }
 
-  async removeAttempt(attempt: string): Promise<void> {
-    for (const executor of this.#allExecutors()) await executor.remove(attempt);
+  async removeAttempt(attempt: string, signal: AbortSignal): Promise<void> {
+    for (const executor of this.#allExecutors()) await executor.remove(attempt, signal);
   }
 
   /**
@@ -180,9 +184,10 @@ export class Engine implements AsyncDisposable {
       stores: this.stores,
       tokens: this.#tokens,
       policy,
-      executor: (name, host) => this.#executors.get(name) ?? this.#options.hosts.executor(name, host),
+      executor: (name, place) => this.#executors.get(name) ?? this.#options.hosts.executor(name, place),
       hosts: this.#options.hosts,
       disk: this.#options.disk,
+      waits: this.#options.waits ?? defaultWaits,
       onChanged: (run) => this.#changed(run),
       report,
       leadership,
@@ -245,7 +250,7 @@ export class Engine implements AsyncDisposable {
       (spec.clusters ?? []).map(async ({ name }, index) => await this.#accessOf(attempt, name, clusterName(attempt.uid, index))),
     );
     const contexts = {
-      github: { ...githubContext(run, event, policy.serverUrlOf(run)), job: spec.job },
+      github: { ...githubContext(run, event, policy.urlsOf(run)), job: spec.job },
       needs: parsed(spec.needsContext),
       strategy: parsed(spec.strategyContext),
       matrix: parsed(spec.cell),
@@ -263,7 +268,7 @@ export class Engine implements AsyncDisposable {
       timeoutMinutes: spec.timeoutMinutes ?? limits.jobMinutes,
       contexts,
       secrets,
-      masks: [],
+      masks: clusters.flatMap(({ kubeconfig }) => secretsInKubeconfig(kubeconfig)),
       checkout: { sha: commit, ref, ...(from === undefined ? {} : { from }) },
       clusters,
     };

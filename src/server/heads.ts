@@ -2,7 +2,7 @@
  * Open heads: each has its runs, also when the delivery about it was lost. All are looked at from time to time; where a forge did
  * not answer soon again, and later each time.
  */
-import { messageOf, SeatrialError } from "../base/errors.ts";
+import { isRetryable, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Trigger } from "../controllers/trigger/trigger.ts";
 import type { Forge } from "../forges/forge.ts";
@@ -13,7 +13,7 @@ import type { ConfiguredForge } from "./config.ts";
 export interface HeadsOptions {
   local: Pick<LocalForge, "repositories"> & Forge;
   configured: readonly ConfiguredForge[];
-  trigger: Pick<Trigger, "trigger">;
+  trigger: Pick<Trigger, "trigger" | "looked">;
   tell(line: string): void;
 }
 
@@ -34,9 +34,17 @@ export class OpenHeads {
     const due = { nextMs: 0, failures: 0 };
     this.#options = options;
     this.#repositories = [
-      ...local.repositories().map(({ id }) => ({ ...due, forge: local, name: id })),
+      // Not before {@link noted}: what was pushed between our look and that would be neither an open head nor a change.
+      ...local.repositories().map(({ id }) => ({ ...due, forge: local, name: id, nextMs: Infinity })),
       ...configured.flatMap(({ forge, repositories }) => repositories.map((name) => ({ ...due, forge, name }))),
     ];
+  }
+
+  /** From now on changes of a local repository are told as deliveries: what is there already is an open head. @returns whether it is its turn now. */
+  noted(forge: Forge, name: string): boolean {
+    const repository = this.#repositories.find((each) => each.forge === forge && each.name === name && each.nextMs === Infinity);
+    if (repository) repository.nextMs = 0;
+    return repository !== undefined;
   }
 
   /** Looks at the repositories whose turn it is. One that fails keeps nobody from the others. */
@@ -52,26 +60,30 @@ export class OpenHeads {
 
   /** @returns false when asking again may help. */
   async #lookAt({ forge, name }: Repository, signal: AbortSignal): Promise<boolean> {
-    const { trigger, tell } = this.#options;
+    const { local, trigger, tell } = this.#options;
     let isWhole = true;
     const attempt = async (what: string, work: () => Promise<unknown>) => {
       try {
         await work();
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof SeatrialError && error.retryable) isWhole = false;
+        if (isRetryable(error)) isWhole = false;
         tell(`${what}: ${messageOf(error)}`);
       }
     };
     await attempt(`heads of ${name} of forge ${forge.name}`, async () => {
-      const { id } = forge.kind === "local" ? { id: name } : await forge.repositoryNamed(name, signal);
-      for await (const change of forge.heads(id, signal)) {
+      const known = forge === local ? local.repositories().find(({ id }) => id === name) : undefined;
+      const repository = known ?? (await forge.repositoryNamed(name, signal));
+      let heads = 0;
+      for await (const change of forge.heads(repository.id, signal)) {
+        heads++;
         const head = change.event === "push" ? change.ref : `pull request ${change.number}`;
         await attempt(
           `${head} of ${change.repository.name}`,
           async () => await trigger.trigger(forge, change, { payload: undefined }, signal),
         );
       }
+      await trigger.looked(forge, repository, heads, signal);
     });
     return isWhole;
   }

@@ -2,31 +2,31 @@
  * The hosts that jobs and their clusters are placed on: this machine, and whatever Docker hosts are declared. Each is asked again
  * and again whether it answers, and has its workspace (for clusters) and its executors (for runners).
  *
+ * A host that was taken away, or is reached in another way now, is retired: no job comes to it, and it is kept in reach as it was for as
+ * long as there is something of a job. Which those are, each JobRun knows itself: so a restart of the server changes nothing.
+ *
  * `local` is the Docker host that the server's environment names; executor `host`, a process of the server's own machine, is
  * there alone.
  */
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { isDeepStrictEqual } from "node:util";
-import { messageOf, SeatrialError } from "../base/errors.ts";
+import { isRetryable, messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import type { ClusterRecord } from "../clusters/records.ts";
-import type { HostView } from "../controllers/job-run/schedule.ts";
+import { type HostView, isAt, localHost, type Place } from "../controllers/job-run/schedule.ts";
 import type { OpenDocker, Workspace } from "../controllers/workspace.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import type { Door } from "../hosts/docker-host.ts";
 import { ApiError } from "../kube/api-error.ts";
 import type { Store } from "../kube/store.ts";
-import { hostKind, type HostSpec, type HostStatus } from "../resources/host.ts";
+import { type HostChoice, hostKind, type HostSpec, type HostStatus, isChosen } from "../resources/host.ts";
 import type { ExecutorName } from "../resources/job-run.ts";
 import { DockerExecutor } from "../runner/docker.ts";
 import type { Executor } from "../runner/executor.ts";
 import { HostExecutor } from "../runner/host.ts";
-import { ensureRunnerImage } from "../runner/runner-image.ts";
-
-/** The host that is always there. */
-const localHost = "local";
+import { ensureRunnerImage, imageDigest } from "../runner/runner-image.ts";
 
 export interface HostsOptions {
   workspace: Workspace;
@@ -38,11 +38,13 @@ export interface HostsOptions {
   /** What tells the doors of this process from those of others of the installation: the same after a restart of the same. */
   doorKey: string;
   /** Path of a kubectl for the runner's image; undefined when there is none to be had. */
-  kubectl(): Promise<string | undefined>;
+  kubectl(signal: AbortSignal): Promise<string | undefined>;
 }
 
 export interface DeclaredHost {
   name: string;
+  /** Default: none. */
+  labels?: Readonly<Record<string, string>> | undefined;
   spec: HostSpec;
   /** Writes down what became known of it. */
   tell?(status: HostStatus): Promise<void>;
@@ -61,6 +63,9 @@ export interface RunnerDoor {
 export class Hosts implements AsyncDisposable {
   readonly #options: HostsOptions;
   readonly #hosts = new Map<string, PlaceOfJobs>();
+  readonly #retired = new Set<PlaceOfJobs>();
+  /** Where there are jobs; unknown while nobody leads. */
+  #inUse: (() => Iterable<Place>) | undefined;
   readonly #listeners = new Set<() => void>();
   #runners: RunnerDoor | undefined;
   #onHost: HostExecutor | undefined;
@@ -85,6 +90,15 @@ export class Hosts implements AsyncDisposable {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Keeps the hosts of these places in reach, whatever becomes of their declarations. @returns ends that. */
+  keepInReach(inUse: () => Iterable<Place>): () => void {
+    this.#inUse = inUse;
+    return () => {
+      if (this.#inUse === inUse) this.#inUse = undefined;
+    };
+  }
+
+  /** Those that jobs may be placed on. */
   views(): HostView[] {
     return [...this.#hosts.values()].map((host) => host.view(host.name === localHost));
   }
@@ -97,33 +111,54 @@ export class Hosts implements AsyncDisposable {
     return [...this.#hosts.values()].some((host) => host.lanes.includes(lane) && host.answers) ? "docker" : "host";
   }
 
-  /** @throws SeatrialError `unreachable` (retryable) when the host does not answer, or was taken away. */
-  executor(name: ExecutorName, host: string): Executor {
+  /** @throws SeatrialError `unreachable` (retryable) when the host does not answer, or was taken away and not yet asked. */
+  executor(name: ExecutorName, place: Place): Executor {
     if (name === "host" && this.#onHost) return this.#onHost;
-    const found = this.#hosts.get(host);
+    const found = this.#all().find((host) => isAt(host, place));
     if (found?.executor && found.answers) return found.executor;
-    throw new SeatrialError("unreachable", `host ${host} ${found ? `does not answer: ${found.trouble}` : "is not declared"}`, {
-      retryable: true,
-    });
+    const trouble = found ? `does not answer: ${found.trouble}` : "is not declared";
+    throw new SeatrialError("unreachable", `host ${place.host} ${trouble}`, { retryable: true });
   }
 
   /** All that can be asked now. */
   executors(): Executor[] {
-    return [this.#onHost, ...[...this.#hosts.values()].map(({ executor }) => executor)].filter((each) => each !== undefined);
+    return [this.#onHost, ...this.#all().map(({ executor }) => executor)].filter((each) => each !== undefined);
   }
 
-  /** Where the clusters of a host's jobs are made. */
-  async workspaceOf(host: string): Promise<Workspace> {
-    const found = this.#hosts.get(host);
+  /** Where the clusters of a place's jobs are made. */
+  async workspaceOf({ host, endpoint }: Place): Promise<Workspace> {
     // Not this machine in its place: what is not trusted must not come here.
-    if (!found) throw new SeatrialError("unreachable", `host ${host} is not declared`, { retryable: true });
-    return await this.#options.workspace.onHost(found.spec.endpoint);
+    if (endpoint === undefined) throw new SeatrialError("unreachable", `host ${host} has never answered`, { retryable: true });
+    return await this.#options.workspace.onHost(endpoint);
   }
 
   /** How a container in the network of a cluster with nodes reaches it; undefined for others. */
   async insideOf(record: ClusterRecord): Promise<{ server: string; network: string } | undefined> {
     const there = await this.#options.workspace.onHost(record.dockerHost);
     return await (await there.provider(record.provider)).inside?.(this.#options.workspace.records.targetOf(record));
+  }
+
+  /**
+   * An image by its digest, as it is now: what its registry says, else what a host has. @param choice hosts that may be asked.
+   * @throws SeatrialError `not-found` when none of them can have it; `unreachable` (retryable) when nobody can tell now.
+   */
+  async digestOf(image: string, choice: HostChoice | undefined, signal?: AbortSignal): Promise<string> {
+    const asked = [...this.#hosts.values()].filter((host) => host.answers && isChosen(host, choice));
+    const troubles: string[] = [];
+    let retryable = asked.length === 0;
+    for (const { name, spec } of asked) {
+      try {
+        const { client } = await (await this.#options.workspace.onHost(spec.endpoint)).docker();
+        const timely = AbortSignal.timeout(limits.imageDigestMs);
+        return await imageDigest(client, image, signal ? AbortSignal.any([signal, timely]) : timely);
+      } catch (error) {
+        signal?.throwIfAborted();
+        retryable ||= isRetryable(error);
+        troubles.push(`host ${name}: ${messageOf(error).split("\n")[0]}`);
+      }
+    }
+    const why = troubles.join("; ") || "no Docker host answers that could tell";
+    throw new SeatrialError(retryable ? "unreachable" : "not-found", `image ${image} is not to be had: ${why}`, { retryable });
   }
 
   /** Asks all hosts once. */
@@ -152,24 +187,55 @@ export class Hosts implements AsyncDisposable {
 
   async #lookAtAll(signal: AbortSignal): Promise<void> {
     const declared = await this.#options.declared();
-    const all = declared.some(({ name }) => name === localHost) ? declared : [{ name: localHost, spec: {} }, ...declared];
+    const all: readonly DeclaredHost[] = declared.some(({ name }) => name === localHost)
+      ? declared
+      : [{ name: localHost, spec: {} }, ...declared];
     const before = this.views();
     for (const [name, host] of this.#hosts) {
       if (all.some((each) => each.name === name && each.spec.endpoint === host.spec.endpoint)) continue;
       this.#hosts.delete(name);
-      await host[Symbol.asyncDispose]();
+      this.#retired.add(host);
     }
-    await Promise.all(
-      all.map(async ({ name, spec, tell }) => {
+    await this.#dropUnused();
+    await Promise.all([
+      ...[...this.#retired].map(async (host) => await host.lookWithin(limits.hostAnswerMs, this.#runners!, signal)),
+      ...all.map(async ({ name, labels, spec, tell }) => {
         let host = this.#hosts.get(name);
-        if (!host) this.#hosts.set(name, (host = this.#newPlace(name)));
+        if (!host) {
+          // It may be as it was before.
+          host = [...this.#retired].find((each) => each.name === name && each.endpoint === spec.endpoint) ?? this.#newPlace(name);
+          this.#retired.delete(host);
+          this.#hosts.set(name, host);
+        }
         host.spec = spec;
+        host.labels = labels;
         // One that is slow holds up nobody; it goes on, and is asked no second time meanwhile.
         await host.lookWithin(limits.hostAnswerMs, this.#runners!, signal);
         await tell?.(host.status);
       }),
-    );
+    ]);
     if (!isDeepStrictEqual(before, this.views())) this.#changed();
+  }
+
+  /** Retired hosts go when nothing of a job is left there; those that a process before this one had retired come. */
+  async #dropUnused(): Promise<void> {
+    if (!this.#inUse) return;
+    const places = [...this.#inUse()];
+    for (const host of this.#retired) {
+      if (places.some((place) => isAt(host, place))) continue;
+      this.#retired.delete(host);
+      await host[Symbol.asyncDispose]();
+    }
+    for (const { host: name, endpoint } of places) {
+      if (endpoint === undefined || this.#all().some((host) => isAt(host, { host: name, endpoint }))) continue;
+      const host = this.#newPlace(name);
+      host.spec = { endpoint };
+      this.#retired.add(host);
+    }
+  }
+
+  #all(): PlaceOfJobs[] {
+    return [...this.#hosts.values(), ...this.#retired];
   }
 
   #newPlace(name: string): PlaceOfJobs {
@@ -182,14 +248,16 @@ export class Hosts implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#looking?.catch(() => {});
-    await Promise.all([...this.#hosts.values()].map(async (host) => await host[Symbol.asyncDispose]()));
+    await Promise.all(this.#all().map(async (host) => await host[Symbol.asyncDispose]()));
     this.#hosts.clear();
+    this.#retired.clear();
   }
 }
 
 /** One host, as it was when it was asked last. */
 class PlaceOfJobs implements AsyncDisposable {
   readonly name: string;
+  labels: DeclaredHost["labels"];
   spec: HostSpec = {};
   /** Why it cannot be used. */
   trouble = "it was not asked yet";
@@ -200,6 +268,8 @@ class PlaceOfJobs implements AsyncDisposable {
   readonly #options: HostsOptions;
   readonly #onChanged: () => void;
   #door: Door | undefined;
+  #address: string | undefined;
+  readonly #over = new AbortController();
   #preparing: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
 
@@ -207,6 +277,11 @@ class PlaceOfJobs implements AsyncDisposable {
     this.name = name;
     this.#options = options;
     this.#onChanged = onChanged;
+  }
+
+  /** As DOCKER_HOST has it; unknown while nothing is declared and its Docker never answered. */
+  get endpoint(): string | undefined {
+    return this.spec.endpoint ?? this.#address;
   }
 
   get lanes(): readonly string[] {
@@ -220,6 +295,8 @@ class PlaceOfJobs implements AsyncDisposable {
     const hasDocker = this.answers && this.executor !== undefined;
     return {
       name: this.name,
+      labels: this.labels,
+      endpoint: this.endpoint,
       lanes: this.lanes,
       maxJobs: capacity?.jobs ?? Math.max(limits.hostJobsLeast, limits.hostJobsPerCpu * (cpus ?? availableParallelism())),
       maxClusters:
@@ -248,7 +325,9 @@ class PlaceOfJobs implements AsyncDisposable {
     try {
       const workspace = await this.#options.workspace.onHost(this.spec.endpoint);
       docker = await workspace.docker();
+      this.#address = docker.address;
       const [{ Version, Os, Arch }, { NCPU, MemTotal }] = await Promise.all([docker.client.version(timely), docker.client.info(timely)]);
+      await this.#door?.mend(); // Jobs that start now need it.
       this.status = { reachable: true, dockerVersion: Version, platform: `${Os}/${Arch}`, cpus: NCPU, memoryBytes: MemTotal };
       this.answers = true;
     } catch (error) {
@@ -259,7 +338,8 @@ class PlaceOfJobs implements AsyncDisposable {
       return;
     }
     if (!this.executor) {
-      this.#preparing ??= this.#prepare(docker, runners, signal).finally(() => (this.#preparing = undefined));
+      const inTime = AbortSignal.any([signal, this.#over.signal]);
+      this.#preparing ??= this.#prepare(docker, runners, inTime).finally(() => (this.#preparing = undefined));
       if (this.trouble !== "") this.status = { ...this.status, message: this.trouble };
     }
   }
@@ -278,21 +358,26 @@ class PlaceOfJobs implements AsyncDisposable {
 
   async #makeExecutor({ client, host }: OpenDocker, { server, bundle }: RunnerDoor, signal: AbortSignal): Promise<DockerExecutor> {
     const { workspace, ownershipOf } = this.#options;
-    const [instance, kubectl] = await Promise.all([workspace.instance(), this.#options.kubectl()]);
-    const image = await ensureRunnerImage(client, {
-      programs: kubectl === undefined ? [] : [{ name: "kubectl", path: kubectl }],
-      onProgress: (line) => workspace.output.err(`host ${this.name}: ${line}`),
-      signal,
-    });
-    // One for each host and each who starts runners: a server, and commands beside it.
-    const key = createHash("sha256").update([instance, this.#options.doorKey, this.name].join("\n")).digest("hex").slice(0, 12);
+    const [instance, kubectl] = await Promise.all([workspace.instance(), this.#options.kubectl(signal)]);
+    const makeImage = async (inTime: AbortSignal | undefined) =>
+      await ensureRunnerImage(client, {
+        programs: kubectl === undefined ? [] : [{ name: "kubectl", path: kubectl }],
+        onProgress: (line) => workspace.output.err(`host ${this.name}: ${line}`),
+        signal: inTime,
+      });
+    const image = await makeImage(signal);
+    // One for each host, as it is reached, and each who starts runners: a server, and commands beside it.
+    const whose = [instance, this.#options.doorKey, this.name, this.endpoint].join("\n");
+    const key = createHash("sha256").update(whose).digest("hex").slice(0, 12);
     this.#door ??= await host.openDoor(`door-${key}`, Number(new URL(server).port));
     const { maxJobs = 1 } = this.view(false);
     const isolatedMemoryBytes = Math.max(limits.isolatedMemoryLeast, Math.floor((this.status.memoryBytes ?? 0) / maxJobs));
-    return new DockerExecutor({ docker: client, instance, bundle, image, door: this.#door.directory, ownershipOf, isolatedMemoryBytes });
+    const door = this.#door.directory;
+    return new DockerExecutor({ docker: client, instance, bundle, image, remakeImage: makeImage, door, ownershipOf, isolatedMemoryBytes });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort(new SeatrialError("aborted", `host ${this.name} is not used any more`));
     await this.#preparing;
     // Containers that run on keep the folder, and with it their way to the next server.
     const left = await this.executor?.list(AbortSignal.timeout(limits.hostAnswerMs)).catch(() => undefined);
@@ -307,6 +392,7 @@ export async function declaredHosts(store: Store): Promise<DeclaredHost[]> {
     items.push(await store.create(hostKind, { metadata: { name: localHost }, spec: { lanes: ["trusted"] } }));
   return items.map((host) => ({
     name: host.metadata.name,
+    labels: host.metadata.labels,
     spec: host.spec,
     tell: async (status) => {
       const { epoch: _epoch, lastSeenAt: _seen, ...before } = host.status ?? {};

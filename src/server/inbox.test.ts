@@ -21,6 +21,8 @@ async function working(options: {
   forges: readonly string[];
   handle: (forge: string, ref: string, delivery: string | undefined) => Promise<void>;
   heads?: (forge: string) => string[];
+  /** The refs of repositories on disk, by name. */
+  local?: Record<string, () => string[]>;
 }) {
   const directory = await mkdtemp(join(tmpdir(), "inbox-"));
   onTestFinished(async () => await rm(directory, { recursive: true, force: true }));
@@ -41,15 +43,16 @@ async function working(options: {
         },
       }) as unknown as Forge,
   );
-  const inbox = new Inbox({ history, forges: new Map(forges.map((forge) => [forge.name, forge])), now: () => new Date() });
+  const local = localForge(options.local ?? {});
+  const inbox = new Inbox({ history, forges: new Map([local, ...forges].map((forge) => [forge.name, forge])), now: () => new Date() });
   const abort = new AbortController();
   const told: string[] = [];
-  const local = { name: "local", kind: "local", repositories: () => [] } as unknown as LocalForge;
   const trigger = {
     trigger: async (forge: Forge, seen: Change, cause: { delivery?: string | undefined }) => {
       await options.handle(forge.name, seen.event === "push" ? seen.ref : "", cause.delivery);
       return [];
     },
+    looked: async () => await Promise.resolve(),
   };
   const configured = forges.map((forge) => ({ forge, repositories: ["owner/project"] }));
   const done = inbox.work({ local, configured, trigger }, abort.signal, (line) => told.push(line));
@@ -66,6 +69,23 @@ async function working(options: {
       (await app.request(`/webhooks/${forge}`, { method: "POST", headers: { id, signature }, body: JSON.stringify(ref) })).status,
     states: async () => (await history.deliveries.list()).items.map(({ delivery, state }) => `${delivery} ${state}`).toSorted(),
   };
+}
+
+function localForge(repositories: Record<string, () => string[]>): LocalForge {
+  return {
+    name: "local",
+    kind: "local",
+    repositories: () => Object.keys(repositories).map((name) => ({ id: name, name, defaultBranch: "main" })),
+    parse: ({ payload }: { payload: unknown }) => change(payload as string),
+    heads: async function* (name: string) {
+      for (const ref of repositories[name]!()) yield await Promise.resolve(change(ref));
+    },
+    changesSince: async (name: string, seen: { refs: string[] } | undefined) => {
+      const refs = await Promise.resolve(repositories[name]!());
+      const added = seen ? refs.filter((ref) => !seen.refs.includes(ref)) : [];
+      return { seen: { refs }, deliveries: added.map((ref) => ({ id: `${name} ${ref}`, event: "push", payload: ref })) };
+    },
+  } as unknown as LocalForge;
 }
 
 test("what is not signed, not known or too large is refused, and nothing is stored", async () => {
@@ -154,3 +174,54 @@ test("heads are looked at from the start; a repository that could not be is look
   expect(told.filter((line) => line.startsWith("heads of"))).toHaveLength(2);
   expect(told).toContain("one of owner/project: it cannot be merged");
 });
+
+test("of a repository on disk nothing is missed that is pushed while it is looked at for the first time, and one that cannot be read hides no other", async () => {
+  const refs = ["before"];
+  let looks = 0;
+  const handled: string[] = [];
+  const { told } = await working({
+    forges: [],
+    local: {
+      broken: () => {
+        throw new SeatrialError("not-found", "it is gone");
+      },
+      whole: () => {
+        if (looks++ === 1) refs.push("between");
+        return [...refs];
+      },
+    },
+    handle: async (_forge, ref, delivery) => {
+      handled.push(`${ref} ${delivery ?? "head"}`);
+      await Promise.resolve();
+    },
+  });
+  await waitFor("both to be handled", () => (handled.length >= 2 ? true : undefined), soon);
+  expect(handled).toEqual(["before head", "between head"]);
+  expect(told).toContain("changes of broken of forge local: it is gone");
+});
+
+test("a delivery whose failure cannot be written down either is handled again as soon as there is room", async () => {
+  let isFull = true;
+  const { post, states, history } = await working({
+    forges: ["a"],
+    handle: async () => {
+      await Promise.resolve();
+      if (isFull) throw fullDisk();
+    },
+  });
+  const { failed } = history.deliveries;
+  let refused = 0;
+  history.deliveries.failed = async (...given) => {
+    if (!isFull) return await failed.apply(history.deliveries, given);
+    refused++;
+    throw fullDisk();
+  };
+  await post("a", "1", "ref");
+  await waitFor("it to be refused twice", () => (refused >= 2 ? true : undefined), soon);
+  isFull = false;
+  await waitFor("it to be done", async () => ((await states())[0] === "1 done" ? true : undefined), soon);
+});
+
+function fullDisk(): Error {
+  return Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+}

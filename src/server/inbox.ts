@@ -4,8 +4,9 @@
  */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { messageOf, SeatrialError } from "../base/errors.ts";
+import { isRetryable, messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { pause } from "../base/wait.ts";
 import type { Trigger } from "../controllers/trigger/trigger.ts";
 import type { Forge } from "../forges/forge.ts";
 import type { LocalForge } from "../forges/local/local.ts";
@@ -27,6 +28,8 @@ export class Inbox {
   readonly #deliveries = new Bell();
   /** Refs of a local repository may have changed. */
   readonly #refs = new Bell(limits.localForgePollMs);
+  /** There are heads to look at. */
+  readonly #heads = new Bell();
 
   constructor(options: InboxOptions) {
     this.#options = options;
@@ -82,28 +85,39 @@ export class Inbox {
     await this.#options.history.deliveries.release().catch((error: unknown) => tell(`inbox: ${messageOf(error)}`));
     const heads = new OpenHeads({ local, configured, trigger, tell });
     await Promise.all([
-      repeat(this.#refs, async () => await this.#lookAtLocal(local, signal)),
+      repeat(this.#refs, async () => await this.#lookAtLocal(local, heads, signal, tell)),
       repeat(this.#deliveries, async () => await this.#handleDue(running, trigger, signal, tell)),
-      repeat(new Bell(), async () => await heads.look(signal)),
+      repeat(this.#heads, async () => await heads.look(signal)),
     ]);
     await Promise.all(running);
   }
 
-  async #lookAtLocal(local: LocalForge, signal: AbortSignal): Promise<void> {
-    const { history, now } = this.#options;
-    for (const { id } of local.repositories()) {
-      const key = `local/${id}/seen`;
-      const before = await history.state.get(key);
-      const { seen, deliveries } = await local.changesSince(id, before === undefined ? undefined : (JSON.parse(before) as never), signal);
-      // A crash in between gives the same deliveries again, under the same ids.
-      for (const { id: delivery, event, payload } of deliveries) {
-        const body = Buffer.from(JSON.stringify(payload));
-        await history.deliveries.put({ forge: local.name, delivery, event, headers: {}, body }, now());
+  /** One repository that cannot be read hides no other. */
+  async #lookAtLocal(local: LocalForge, heads: OpenHeads, signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    for (const { id, name } of local.repositories()) {
+      try {
+        await this.#lookAtRepository(local, id, signal);
+        if (heads.noted(local, id)) this.#heads.ring();
+      } catch (error) {
+        signal.throwIfAborted();
+        tell(`changes of ${name} of forge ${local.name}: ${messageOf(error)}`);
       }
-      const after = JSON.stringify(seen);
-      if (after !== before) await history.state.set(key, after, now());
-      if (deliveries.length > 0) this.#deliveries.ring();
     }
+  }
+
+  async #lookAtRepository(local: LocalForge, id: string, signal: AbortSignal): Promise<void> {
+    const { history, now } = this.#options;
+    const key = `local/${id}/seen`;
+    const before = await history.state.get(key);
+    const { seen, deliveries } = await local.changesSince(id, before === undefined ? undefined : (JSON.parse(before) as never), signal);
+    // A crash in between gives the same deliveries again, under the same ids.
+    for (const { id: delivery, event, payload } of deliveries) {
+      const body = Buffer.from(JSON.stringify(payload));
+      await history.deliveries.put({ forge: local.name, delivery, event, headers: {}, body }, now());
+    }
+    const after = JSON.stringify(seen);
+    if (after !== before) await history.state.set(key, after, now());
+    if (deliveries.length > 0) this.#deliveries.ring();
   }
 
   /** Begins with as many deliveries as may be handled at once; one that ends makes room for the next. */
@@ -136,10 +150,13 @@ export class Inbox {
       await history.deliveries.done(delivery.id, now());
     } catch (error) {
       if (signal.aborted) return; // Its lease ends, and it is handled again.
-      const isWorthIt = error instanceof SeatrialError && error.retryable && delivery.attempts < limits.deliveryAttempts;
-      const afterMs = backoffMs(delivery.attempts, limits.deliveryRetryFirstMs, limits.deliveryRetryMostMs);
-      await history.deliveries.failed(delivery.id, messageOf(error), now(), isWorthIt ? new Date(now().getTime() + afterMs) : undefined);
       tell(`delivery ${delivery.id} of ${delivery.forge}: ${messageOf(error)}`);
+      const isWorthIt = isRetryable(error) && delivery.attempts < limits.deliveryAttempts;
+      const afterMs = backoffMs(delivery.attempts, limits.deliveryRetryFirstMs, limits.deliveryRetryMostMs);
+      await untilWritten(signal, async () => {
+        const retryAt = isWorthIt ? new Date(now().getTime() + afterMs) : undefined;
+        await history.deliveries.failed(delivery.id, messageOf(error), now(), retryAt);
+      });
     }
   }
 
@@ -155,7 +172,22 @@ export class Inbox {
 export interface InboxWork {
   local: LocalForge;
   configured: readonly ConfiguredForge[];
-  trigger: Pick<Trigger, "trigger">;
+  trigger: Pick<Trigger, "trigger" | "looked">;
+}
+
+/**
+ * Until the history takes it: a delivery of which nobody could write down that it failed (the disk is full) would not be handled again
+ * before its lease ends, long after there is room.
+ */
+async function untilWritten(signal: AbortSignal, write: () => Promise<void>): Promise<void> {
+  for (let failures = 0; !signal.aborted;) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+      await pause(backoffMs(++failures, limits.deliveryRetryFirstMs, limits.inboxPollMs), signal).catch(() => {});
+    }
+  }
 }
 
 /** One waits for it; rung twice before it is heard, it has rung once. */

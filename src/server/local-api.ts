@@ -2,9 +2,9 @@
  * The public API over a data folder, in this process: for commands where no server runs. It reads, and keeps secrets; nothing is run
  * here.
  */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import { FolderStore } from "../artifacts/folder.ts";
@@ -20,7 +20,7 @@ export interface LocalApi extends AsyncDisposable {
 }
 
 export async function openLocalApi({ dataDir }: Environment, version: string): Promise<LocalApi> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   const settings = { sqlite: { directory: dataDir } };
   const objects = new FolderStore(join(dataDir, "objects"));
   const history = await openHistory(settings);

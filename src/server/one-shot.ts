@@ -3,10 +3,11 @@
  * a folder with its owner and the names of its runs; the next command that finds the owner dead ends the rest.
  */
 import { randomUUID } from "node:crypto";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { systemCodeOf } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { FolderStore } from "../artifacts/folder.ts";
 import { soleLeadership } from "../controllers/runtime/epochs.ts";
@@ -17,9 +18,11 @@ import { openLogStore } from "../logs/log-store.ts";
 import { jobRunKind } from "../resources/job-run.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 import { HostExecutor } from "../runner/host.ts";
+import type { RunsOnRule } from "../workflows/runs-on.ts";
 import type { ApiClient } from "./api/client.ts";
 import { openEngine } from "./engine.ts";
 import { Hosts, type HostsOptions } from "./hosts.ts";
+import { runsOnBy } from "./runs-on.ts";
 
 /** One run, over memory: it lives as long as the command. */
 export async function openOneShot(workspace: Workspace, options: OneShotOptions): Promise<OneShot> {
@@ -46,10 +49,12 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     policy: {
       varsOf: async () => await values(options.vars),
       secretsOf: async () => await values(options.secrets),
-      serverUrlOf: () => "",
-      runsOn: (labels, { spec: { source } }) => ({ labels: [...labels], executor: hosts.executorFor(source.lane) }),
+      urlsOf: () => undefined,
+      rules: options.rules,
+      runsOn: runsOnBy(options.rules, hosts),
       repositoryOf: () => folder,
       hosts: () => hosts.views(),
+      fitsNowhereMs: 0, // Nobody declares another.
       ownershipOf,
     },
     hosts,
@@ -58,8 +63,10 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     noteRun: async (name) => await place.noteRun(name),
   });
   const abort = new AbortController();
-  if (options.executor !== "host") await hosts.lookSoon(abort.signal);
-  const looking = options.executor === "host" ? undefined : hosts.work(abort.signal);
+  const mayNeedDocker =
+    options.executor !== "host" || options.rules.some(({ executor, image }) => executor === "docker" || image !== undefined);
+  if (mayNeedDocker) await hosts.lookSoon(abort.signal);
+  const looking = mayNeedDocker ? hosts.work(abort.signal) : undefined;
   const leading = engine.lead(soleLeadership(), abort.signal);
   await engine.synced();
   return {
@@ -93,6 +100,8 @@ export interface OneShotOptions {
   secrets: ReadonlyMap<string, string>;
   vars: ReadonlyMap<string, string>;
   version: string;
+  /** What labels of one's own mean. */
+  rules: readonly RunsOnRule[];
   /** Which executor jobs get. */
   executor: HostsOptions["executor"];
   /** As {@link HostsOptions.kubectl} has it. */
@@ -110,7 +119,7 @@ class OneShotFolder implements AsyncDisposable {
 
   static async make(environment: Environment): Promise<OneShotFolder> {
     const all = folderOf(environment);
-    await mkdir(all, { recursive: true, mode: 0o700 });
+    makeFolder(all, 0o700);
     const folder = new OneShotFolder(await mkdtemp(join(all, "run-")));
     await writeFile(join(folder.directory, "owner"), formatIdentity(currentProcess()));
     return folder;

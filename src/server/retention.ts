@@ -24,11 +24,24 @@ export const defaultRetention: RetentionTimes = {
   keepNewestPerJob: 0,
 };
 
+/** A repository of which nothing is kept for longer than so many days. */
+export interface RepositoryRetention {
+  forge: string;
+  id: string;
+  days: number;
+}
+
 /**
  * Removes all that is old enough, step by step. Between two steps others have the databases for as long as the last one took.
  * @throws what a store throws; what was removed until then stays removed, and the next call goes on.
  */
-export async function removeOld(stores: SettleStores, times: RetentionTimes, now: () => Date, signal: AbortSignal): Promise<void> {
+export async function removeOld(
+  stores: SettleStores,
+  times: RetentionTimes,
+  now: () => Date,
+  signal: AbortSignal,
+  repositories: readonly RepositoryRetention[] = [],
+): Promise<void> {
   const { history, logs, objects } = stores;
   const removal: Removal = {
     log: async ({ uid }) => await logs.remove(uid),
@@ -37,18 +50,30 @@ export async function removeOld(stores: SettleStores, times: RetentionTimes, now
       if (archivePrefix !== undefined) await deleteBelow(objects, `${archivePrefix}/`);
     },
   };
-  for (let isMore = true; isMore && !signal.aborted;) {
-    const at = now();
-    const before = (days: number) => new Date(at.getTime() - days * 86_400_000);
-    const policy = {
-      runsBefore: before(times.runsDays),
-      logsBefore: before(times.logsDays),
-      artifactsBefore: before(times.artifactsDays),
-      deliveriesBefore: before(times.deliveriesDays),
-      keepNewestPerJob: times.keepNewestPerJob,
-    };
-    const startedMs = performance.now();
-    ({ isMore } = await history.retention.prune(policy, limits.pruneAtOnce, at, removal));
-    if (isMore) await pause(performance.now() - startedMs, signal).catch(() => {});
+  const daysBefore = (at: Date, days: number) => new Date(at.getTime() - days * 86_400_000);
+  const { keepNewestPerJob } = times;
+  const policies = [
+    ...repositories.map(({ forge, id, days }) => (at: Date) => ({
+      repository: { forge, id },
+      runsBefore: daysBefore(at, days),
+      logsBefore: daysBefore(at, days),
+      artifactsBefore: daysBefore(at, days),
+      keepNewestPerJob,
+    })),
+    (at: Date) => ({
+      runsBefore: daysBefore(at, times.runsDays),
+      logsBefore: daysBefore(at, times.logsDays),
+      artifactsBefore: daysBefore(at, times.artifactsDays),
+      deliveriesBefore: daysBefore(at, times.deliveriesDays),
+      keepNewestPerJob,
+    }),
+  ];
+  for (const policyAt of policies) {
+    for (let isMore = true; isMore && !signal.aborted;) {
+      const at = now();
+      const startedMs = performance.now();
+      ({ isMore } = await history.retention.prune(policyAt(at), limits.pruneAtOnce, at, removal));
+      if (isMore) await pause(performance.now() - startedMs, signal).catch(() => {});
+    }
   }
 }

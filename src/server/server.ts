@@ -5,18 +5,20 @@
  * then, for as long as this server leads, the controllers, the trigger and the forges that must be watched.
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Hono } from "hono";
 import type { Environment } from "../base/environment.ts";
 import { messageOf, SeatrialError } from "../base/errors.ts";
+import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { pause, waitFor } from "../base/wait.ts";
 import { writeFileWhole } from "../clusters/kubeconfig.ts";
+import { Repositories } from "../controllers/repository/repositories.ts";
 import { isReported } from "../controllers/report/report.ts";
 import { realClock } from "../controllers/runtime/clock.ts";
-import type { Leadership } from "../controllers/runtime/epochs.ts";
+import { type Leadership, withEpoch } from "../controllers/runtime/epochs.ts";
 import { apiLease, runAsLeader } from "../controllers/runtime/lease.ts";
 import { Trigger } from "../controllers/trigger/trigger.ts";
 import type { Workspace } from "../controllers/workspace.ts";
@@ -35,19 +37,23 @@ import type { Programs } from "../programs/programs.ts";
 import { allKinds } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
 import type { Run } from "../resources/run.ts";
+import type { RunsOnRule } from "../workflows/runs-on.ts";
 import { openSecrets } from "../secrets/file.ts";
-import type { ConfiguredForge } from "./config.ts";
+import { keyAt, type KeyPlaces } from "../secrets/key.ts";
+import type { SecretStore } from "../secrets/store.ts";
+import type { ConfiguredForge, ReadConfig } from "./config.ts";
 import { type Engine, type EngineOptions, openEngine } from "./engine.ts";
 import { DiskBudget, defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { healthApp } from "./health.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";
 import { declaredHosts, Hosts, type HostsOptions } from "./hosts.ts";
+import { HttpListener } from "./http-listener.ts";
 import { Inbox } from "./inbox.ts";
 import { claimNamespace } from "./installation.ts";
-import { Listener } from "./listener.ts";
 import { ApiWrites, EventLoopDelay, metricsText } from "./metrics.ts";
 import { ownNamesOnly } from "./names.ts";
 import { pagesApp } from "./pages/app.ts";
+import { runsOnBy } from "./runs-on.ts";
 import { apiTokenPath, readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
 import { Upkeep } from "./upkeep.ts";
 
@@ -71,6 +77,12 @@ export interface ServerOptions {
   retention?: RetentionTimes | undefined;
   /** What is to stay free on the data folder's disk. Default: {@link defaultDiskBounds}. */
   disk?: DiskBounds | undefined;
+  /** As {@link EngineOptions.waits} has it. */
+  waits?: EngineOptions["waits"];
+  /** What labels of one's own mean. Default: nothing. */
+  rules?: readonly RunsOnRule[] | undefined;
+  /** Where the key of the secret store is. Default: in the data folder. */
+  secretKeys?: ReadConfig["secretKeys"];
   /** Called once it can be used. */
   onReady(server: ServerFile): void;
   /** As {@link EngineOptions.executors} has it. */
@@ -86,10 +98,10 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   setFlagsFromString("--external-memory-accounted-in-global-limit");
   const { environment, output } = workspace;
   const { dataDir } = environment;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   using lock = tryLock(join(dataDir, "server.lock"));
   if (!lock) throw await alreadyRuns(environment);
-  const { signal } = options;
+  const { signal, rules = [] } = options;
   const instance = await workspace.instance();
   const onTrouble = (error: unknown) => output.err(`control plane: ${messageOf(error)}`);
   await using embedded =
@@ -121,7 +133,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     now,
   });
   const forges = new Map<string, Forge>([local, ...options.forges.map(({ forge }) => forge)].map((forge) => [forge.name, forge]));
-  const secrets = openSecrets(dataDir);
+  const secrets = await openServerSecrets(environment, options, client, store.namespace);
   const ownershipOf = (attempt: string) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) });
   const hosts = new Hosts({
     workspace,
@@ -129,7 +141,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     executor: options.executor ?? "auto",
     ownershipOf,
     doorKey: "server",
-    kubectl: async () => (await options.programs.find({ name: "kubectl" })).path,
+    kubectl: async (inTime) => (await options.programs.find({ name: "kubectl" }, inTime)).path,
   });
   await using engine = await openEngine(workspace, {
     store,
@@ -137,14 +149,17 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
       varsOf: async () => await Promise.resolve({}),
       secretsOf: async ({ spec: { source } }) =>
         (await secrets.forJob({ forge: source.forge, repositoryId: source.repository.id }, source.lane, signal)).reveal(),
-      serverUrlOf: () => "",
-      runsOn: (labels, { spec: { source } }) => ({ labels: [...labels], executor: hosts.executorFor(source.lane) }),
+      urlsOf: ({ spec: { source } }) => forges.get(source.forge)?.urls,
+      rules,
+      runsOn: runsOnBy(rules, hosts),
       repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,
       hosts: () => hosts.views(),
+      fitsNowhereMs: limits.fitsNowhereMs,
       ownershipOf,
     },
     hosts,
     disk,
+    waits: options.waits,
     checksOf: async ({ spec: { source } }) => {
       const sha = source.heads?.[0]?.sha ?? source.base.sha;
       return (await forges.get(source.forge)?.checks(source.repository.id, sha)) ?? [];
@@ -174,14 +189,18 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     runView: async (name) => await engine.api.run(name),
   });
   doors.all("*", async (context) => await pages.fetch(context.req.raw));
-  const listener = new Listener();
+  const listener = new HttpListener();
   try {
     const url = await listener.listen(doors, options.listen);
     const file: ServerFile = { url, owner: formatIdentity(currentProcess()), kubeconfig, startedAt: now().toISOString() };
     await writeFileWhole(serverFilePath(environment), `${JSON.stringify(file)}\n`);
     options.onReady(file);
-    const trigger = new Trigger({ store, history: engine.stores.history, mirrorOf: (forge, id) => mirrors.of(forge, id), now });
     const { retention = defaultRetention } = options;
+    const triggerOf = (led: Store) => {
+      const repositories = new Repositories({ store: led, now });
+      const mirrorOf = (forge: string, id: string) => mirrors.of(forge, id);
+      return new Trigger({ store: led, history: engine.stores.history, mirrorOf, repositories, rules, now });
+    };
     const lead = async (leadership: Leadership) =>
       await whileLeading(
         {
@@ -189,7 +208,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
           hosts,
           retention,
           inbox,
-          trigger,
+          trigger: triggerOf(withEpoch(store, leadership)),
           local,
           forges,
           configured: options.forges,
@@ -239,8 +258,8 @@ async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal)
     workspace,
     store,
     stores: engine.stores,
-    attemptsOf: async () => await engine.attemptsOnHosts(),
-    removeAttempt: async (attempt) => await engine.removeAttempt(attempt),
+    attemptsOf: async (inTime) => await engine.attemptsOnHosts(inTime),
+    removeAttempt: async (attempt, inTime) => await engine.removeAttempt(attempt, inTime),
     retention: led.retention,
     isReported: async (run, jobRuns) => !forges.has(run.spec.source.forge) || (await isReported(engine.stores.history, run, jobRuns)),
   });
@@ -274,6 +293,24 @@ async function alreadyRuns(environment: Environment): Promise<SeatrialError> {
     await pause(limits.readyPollMs);
   }
   return new SeatrialError("conflict", `another process holds ${environment.dataDir}, and is no server that can be reached`);
+}
+
+/** @throws SeatrialError when the key is not where the configuration says: no job would get its secrets. */
+async function openServerSecrets(
+  { dataDir, variables }: Environment,
+  { secretKeys, signal }: Pick<ServerOptions, "secretKeys" | "signal">,
+  client: KubeClient,
+  namespace: string,
+): Promise<SecretStore> {
+  if (!secretKeys) return openSecrets(dataDir);
+  const readSecret: KeyPlaces["readSecret"] = async (of, name, inTime) =>
+    (await client.get<{ data?: Record<string, string> }>(`/api/v1/namespaces/${of}/secrets/${name}`, inTime))?.data;
+  const places: KeyPlaces = { variables, namespace, readSecret };
+  const key = keyAt(secretKeys.key, places);
+  await key(signal);
+  const oldKeys = secretKeys.oldKeys.map((place) => keyAt(place, places, true));
+  if (oldKeys.length > 0) await openSecrets(dataDir, { key, oldKeys }).rotate(signal);
+  return openSecrets(dataDir, { key, oldKeys: [] });
 }
 
 /** What protected routes ask for; made once for a data folder. */

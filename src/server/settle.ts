@@ -5,6 +5,7 @@ import type { ObjectStore } from "../artifacts/object-store.ts";
 import type { History } from "../history/history.ts";
 import { locateFailures } from "../junit/locate.ts";
 import { readJunit, type TestRecord } from "../junit/read.ts";
+import { createMask, type Mask } from "../logs/masking.ts";
 import type { LogStore } from "../logs/log-store.ts";
 
 export interface SettleStores {
@@ -13,8 +14,16 @@ export interface SettleStores {
   objects: ObjectStore;
 }
 
-/** @returns what is wrong with its reports, for people. May be called again. */
-export async function settleAttempt({ history, logs, objects }: SettleStores, attempt: string, now: Date): Promise<string[]> {
+/**
+ * @param secrets of the job: what a report says in an encoding of its own, which masked nothing when it was sent, is masked as it is read.
+ * @returns what is wrong with its reports, for people. May be called again.
+ */
+export async function settleAttempt(
+  { history, logs, objects }: SettleStores,
+  attempt: string,
+  now: Date,
+  secrets: () => Promise<Iterable<string>>,
+): Promise<string[]> {
   await logs.close(attempt, now);
   const tests: TestRecord[] = [];
   const problems: string[] = [];
@@ -25,7 +34,11 @@ export async function settleAttempt({ history, logs, objects }: SettleStores, at
     tests.push(...report.tests);
     problems.push(...report.problems.map(formatProblem));
   }
-  if (tests.length === 0) return problems;
+  if (tests.length === 0 && problems.length === 0) return [];
+  const mask = createMask(await secrets());
+  const told = problems.map((problem) => mask.text(problem));
+  if (tests.length === 0) return told;
+  for (const test of tests) maskTest(test, mask);
   const lines = await locateFailures(tests, await logs.read(attempt));
   await history.attempts.setTests(
     attempt,
@@ -41,7 +54,14 @@ export async function settleAttempt({ history, logs, objects }: SettleStores, at
       ...(lines.has(test) ? { logLine: lines.get(test)! } : {}),
     })),
   );
-  return problems;
+  return told;
+}
+
+function maskTest(test: TestRecord, mask: Mask): void {
+  for (const field of ["suite", "className", "name", "file", "message", "details"] as const) {
+    const text = test[field];
+    if (text !== undefined) test[field] = mask.text(text);
+  }
 }
 
 async function* reportsOf(history: History, attempt: string): AsyncGenerator<{ path: string; key: string }> {

@@ -5,6 +5,8 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
+import { SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { Output } from "../base/output.ts";
 import { BareProvider } from "../clusters/bare.ts";
 import { BootThrottle } from "../clusters/boot-throttle.ts";
@@ -27,6 +29,8 @@ export class CommandWorkspace implements Workspace, AsyncDisposable {
   readonly bare: BareProvider;
   readonly #signal: AbortSignal;
   #docker: Promise<OpenDocker> | undefined;
+  /** The last attempt to connect, when it failed. */
+  #silence: { error: SeatrialError; at: number } | undefined;
   #instance: Promise<string> | undefined;
   /** Workspaces on other Docker hosts, by address. */
   readonly #others = new Map<string, CommandWorkspace>();
@@ -46,8 +50,10 @@ export class CommandWorkspace implements Workspace, AsyncDisposable {
   }
 
   async docker(): Promise<OpenDocker> {
+    if (this.#silence && performance.now() - this.#silence.at < limits.hostSilenceMs) throw this.#silence.error;
     this.#docker ??= this.#openDocker().catch((error: unknown) => {
       this.#docker = undefined; // A host that did not answer may answer the next time.
+      if (error instanceof SeatrialError && error.code === "unreachable") this.#silence = { error, at: performance.now() };
       throw error;
     });
     return await this.#docker;

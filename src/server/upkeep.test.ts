@@ -1,53 +1,42 @@
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { attemptPrefix } from "../artifacts/object-store.ts";
-import { FolderStore } from "../artifacts/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import type { Workspace } from "../controllers/workspace.ts";
-import { openHistory } from "../history/history.ts";
 import { jobRunNamed, runNamed } from "../history/testdata/resources.ts";
 import { MemoryStore } from "../kube/memory.ts";
-import { openLogStore } from "../logs/log-store.ts";
 import { type JobRun, type JobRunStatus, jobRunKind } from "../resources/job-run.ts";
 import type { Stored } from "../resources/object.ts";
+import { repositoryKind } from "../resources/repository.ts";
 import { type Run, type RunStatus, runKind } from "../resources/run.ts";
 import { defaultRetention, removeOld } from "./retention.ts";
+import type { SettleStores } from "./settle.ts";
+import { openTestStores } from "./testdata/stores.ts";
 import { Upkeep } from "./upkeep.ts";
 
 const dayMs = 86_400_000;
 const soon = { timeoutMs: 10_000, pollMs: 10 };
 
-async function openStores() {
-  const directory = await mkdtemp(join(tmpdir(), "upkeep-"));
-  onTestFinished(async () => await rm(directory, { recursive: true, force: true }));
-  const settings = { sqlite: { directory } };
-  const objects = new FolderStore(join(directory, "objects"));
-  const [history, logs] = [await openHistory(settings), await openLogStore({ settings, objects })];
-  onTestFinished(async () => {
-    await logs.shutdown();
-    await history.close();
-  });
-  return { directory, stores: { history, logs, objects } };
-}
-
-type Stores = Awaited<ReturnType<typeof openStores>>["stores"];
-
 /** Upkeep that works until the test ends, over a store in memory. */
-async function working(stores: Stores, store: MemoryStore) {
+async function working(stores: SettleStores, store: MemoryStore, given: { failuresDir?: string; attempts?: string[] } = {}) {
+  const { failuresDir = "/nowhere", attempts = ["of-nobody-1"] } = given;
   const told: string[] = [];
   const removed: string[] = [];
-  const workspace = { output: { err: (line: string) => told.push(line) }, records: { all: async () => await Promise.resolve([]) } };
+  const records = { all: async () => await Promise.resolve([]) };
+  const workspace = { output: { err: (line: string) => told.push(line) }, records, failuresDir };
   const abort = new AbortController();
   const done = new Upkeep({
     workspace: workspace as unknown as Workspace,
     store,
     stores,
-    attemptsOf: async () => await Promise.resolve(["of-nobody-1"]),
-    removeAttempt: async (attempt) => void (await Promise.resolve(removed.push(attempt))),
+    attemptsOf: async () => await Promise.resolve(attempts),
+    removeAttempt: async (attempt) => {
+      if (attempt === "on-a-host-that-is-away") throw new Error("host far does not answer");
+      await Promise.resolve(removed.push(attempt));
+    },
     isReported: async ({ metadata }) => await Promise.resolve(metadata.name !== "not-reported"),
     retention: defaultRetention,
   }).work(abort.signal);
@@ -67,7 +56,7 @@ async function made(store: MemoryStore, name: string, run: RunStatus, job: JobRu
 }
 
 test("runs leave the API some time after their end, with their jobs, when the history and the forge know of it", async () => {
-  const { stores } = await openStores();
+  const { stores } = await openTestStores();
   const store = new MemoryStore({ now: () => new Date(), newUid: randomUUID });
   const at = (agoMs: number) => new Date(Date.now() - agoMs).toISOString();
   const ended = (agoMs: number) => ({ phase: "Finished", verdict: "passed", startedAt: at(agoMs + 5), finishedAt: at(agoMs) }) as const;
@@ -101,8 +90,34 @@ test("runs leave the API some time after their end, with their jobs, when the hi
   expect(told).toEqual([]);
 });
 
+test("a host that is away keeps nothing of the others from being removed, and is told of", async () => {
+  const { stores } = await openTestStores();
+  const store = new MemoryStore({ now: () => new Date(), newUid: randomUUID });
+  const { told, removed } = await working(stores, store, { attempts: ["on-a-host-that-is-away", "of-nobody-1", "of-nobody-2"] });
+  await waitFor("upkeep", () => removed[1], soon);
+  expect(removed).toEqual(["of-nobody-1", "of-nobody-2"]);
+  expect(told).toEqual(["upkeep: host far does not answer"]);
+});
+
+test("logs of boots that failed leave when artifacts do", async () => {
+  const { stores, directory } = await openTestStores();
+  const store = new MemoryStore({ now: () => new Date(), newUid: randomUUID });
+  const failuresDir = join(directory, "failures");
+  for (const [name, days] of [
+    ["old", defaultRetention.artifactsDays + 1],
+    ["young", defaultRetention.artifactsDays - 1],
+  ] as const) {
+    await mkdir(join(failuresDir, name), { recursive: true });
+    const at = new Date(Date.now() - days * dayMs);
+    await utimes(join(failuresDir, name), at, at);
+  }
+  await working(stores, store, { failuresDir });
+  await waitFor("upkeep", async () => ((await readdir(failuresDir)).length === 1 ? true : undefined), soon);
+  expect(await readdir(failuresDir)).toEqual(["young"]);
+});
+
 test("what is old leaves the history, the logs and the object store; what is young, and what runs, stays", async () => {
-  const { stores } = await openStores();
+  const { stores } = await openTestStores();
   const { history, logs, objects } = stores;
   const now = new Date();
   const names = { old: 500, "log-only": 100, "artifacts-only": 40, young: 1, live: 500 };
@@ -153,8 +168,26 @@ test("what is old leaves the history, the logs and the object store; what is you
   expect((await objects.list({ prefix: attemptPrefix("old"), limit: 9 })).objects).toEqual([]);
 });
 
+test("a repository with a bound of its own keeps nothing for longer; one of that id at another forge does", async () => {
+  const { stores } = await openTestStores();
+  const { history } = stores;
+  const store = new MemoryStore({ now: () => new Date(), newUid: randomUUID });
+  const finishedAt = new Date(Date.now() - 20 * dayMs).toISOString();
+  const seconds = (Date.parse(finishedAt) - Date.parse(runNamed("x").metadata.creationTimestamp)) / 1000;
+  const status = { phase: "Finished", verdict: "passed", startedAt: finishedAt, finishedAt } as const;
+  for (const forge of ["local", "other"])
+    await history.projection.projectRuns([runNamed(`of-${forge}`, { seconds, status, source: { forge } })]);
+  const spec = { id: "1", retentionDays: 10 };
+  await store.create(repositoryKind, { metadata: { name: "other-1" }, spec: { ...spec, forge: "other" } });
+  await store.create(repositoryKind, { metadata: { name: "misnamed" }, spec: { ...spec, forge: "local" } });
+  const { told } = await working(stores, store, { attempts: [] });
+  await waitFor("upkeep", async () => ((await history.queries.run("of-other")) ? undefined : true), soon);
+  expect(await history.queries.run("of-local")).toBeDefined();
+  expect(told).toEqual([]);
+});
+
 test("SQLite's file grows to what is kept at once, and what is written ahead, and no further", async () => {
-  const { directory, stores } = await openStores();
+  const { directory, stores } = await openTestStores();
   const round = async (number: number) => {
     const time = new Date(number * 1000 * dayMs);
     for (let index = 0; index < 40; index++) await stores.history.documents.put(`${number}/${index} ${"x".repeat(200_000)}`, time);

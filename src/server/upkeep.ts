@@ -5,6 +5,7 @@
 import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
+import { removeOldFailures } from "../clusters/failures.ts";
 import { attemptUid } from "../controllers/job-run/reconcile.ts";
 import { deleteRecorded } from "../controllers/reap/reap.ts";
 import { forgetReports } from "../controllers/report/report.ts";
@@ -14,8 +15,9 @@ import type { Store } from "../kube/store.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
+import { hasItsName, repositoryKind } from "../resources/repository.ts";
 import { hasEnded, type Run, runKind, runLabels } from "../resources/run.ts";
-import { removeOld, type RetentionTimes } from "./retention.ts";
+import { removeOld, type RepositoryRetention, type RetentionTimes } from "./retention.ts";
 import type { SettleStores } from "./settle.ts";
 
 export interface UpkeepOptions {
@@ -23,8 +25,8 @@ export interface UpkeepOptions {
   store: Store;
   stores: SettleStores;
   /** Attempts of which something is left on the hosts. */
-  attemptsOf(): Promise<string[]>;
-  removeAttempt(attempt: string): Promise<void>;
+  attemptsOf(signal: AbortSignal): Promise<string[]>;
+  removeAttempt(attempt: string, signal: AbortSignal): Promise<void>;
   /** Whether the forge shows how a run ended; true where it has none. */
   isReported(run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<boolean>;
   /** How long what is kept. */
@@ -42,7 +44,7 @@ export class Upkeep {
 
   /** Until the signal is aborted. */
   async work(signal: AbortSignal): Promise<void> {
-    const { stores, retention } = this.#options;
+    const { stores, retention, workspace } = this.#options;
     const now = () => new Date();
     await Promise.all([
       this.#every(limits.upkeepEveryMs, signal, [
@@ -50,11 +52,20 @@ export class Upkeep {
         async () => await this.#removeOrphans(signal),
       ]),
       this.#every(limits.upkeepSlowlyEveryMs, signal, [
-        async () => await removeOld(stores, retention, now, signal),
+        async () => await removeOld(stores, retention, now, signal, await this.#retentions(signal)),
         async () => await stores.logs.sealDue(),
         async () => await stores.objects.removeAbandoned(now()),
+        async () => await removeOldFailures(workspace.failuresDir, now(), { days: retention.artifactsDays }),
       ]),
     ]);
+  }
+
+  /** Of the repositories that have their own. */
+  async #retentions(signal: AbortSignal): Promise<RepositoryRetention[]> {
+    return (await this.#options.store.list(repositoryKind, { signal })).items.flatMap((repository) => {
+      const { forge, id, retentionDays: days } = repository.spec;
+      return days === undefined || !hasItsName(repository) ? [] : [{ forge, id, days }];
+    });
   }
 
   /** One task after the other; one that fails is told, and does not keep the others from their turn. */
@@ -112,12 +123,12 @@ export class Upkeep {
   async #removeOrphans(signal: AbortSignal): Promise<void> {
     const { store, workspace } = this.#options;
     // Before the JobRuns: what is made while we look belongs to one that we see.
-    const [onHosts, records] = [await this.#options.attemptsOf(), await workspace.records.all()];
+    const [onHosts, records] = [await this.#options.attemptsOf(signal), await workspace.records.all()];
     const clusters = (await store.list(clusterKind, { signal })).items;
     const jobRuns = (await store.list(jobRunKind, { signal })).items;
     await this.#removeOrphanJobRuns(jobRuns, signal);
     const live = new Set(jobRuns.map((jobRun) => attemptUid(jobRun)));
-    for (const attempt of onHosts) if (!live.has(attempt)) await this.#tell(this.#options.removeAttempt(attempt));
+    for (const attempt of onHosts) if (!live.has(attempt)) await this.#tell(this.#options.removeAttempt(attempt, signal));
     const isOrphan = (attempt: string | undefined) => attempt !== undefined && !live.has(attempt);
     for (const { metadata } of clusters) {
       if (isOrphan(metadata.labels?.[runLabels.attempt])) await store.delete(clusterKind, metadata.name, { uid: metadata.uid });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jobRunSpecSchema } from "../resources/job-run.ts";
-import { decideJob, type JobContexts, type JobDecision, type PlannedJobRun } from "./decide.ts";
+import { decideJob, type JobContexts, type JobDecision, type JobPolicy, type PlannedJobRun } from "./decide.ts";
 import type { Status } from "./expressions.ts";
 import { readWorkflow } from "./read.ts";
 
@@ -215,4 +215,48 @@ test.each([
   ["an if that cannot be evaluated", "if: fromJSON(github.ref)", "f.yml:7:9: jobs.a.if: fromJSON: the text is not JSON"],
 ])("invalid: %s", (_, job, message) => {
   expect(decide(job)).toEqual({ kind: "invalid", message });
+});
+
+describe("a policy", () => {
+  const text = (job: string) => `on: push\njobs:\n  a:\n${job.replaceAll(/^/gm, "    ")}\n    steps: [{run: x}]\n`;
+  const decideBy = (job: string, policy: JobPolicy) =>
+    decideJob(readWorkflow(text(job), "f.yml", policy.rules), "a", { ...contexts, needs: {} }, status(), policy);
+
+  test.each<[string, string, JobPolicy, string]>([
+    [
+      "a provider that is not allowed, with its place",
+      "cluster: {provider: kind}",
+      { providers: ["bare"], whose: "repository owner/project" },
+      "f.yml:4:25: jobs.a.cluster.provider: kind is not allowed for repository owner/project, which may have bare",
+    ],
+    [
+      "one that only an expression names",
+      "strategy: {matrix: {p: [bare, kind]}}\nclusters:\n  one:\n    provider: ${{ matrix.p }}",
+      { providers: ["bare"], whose: "repository owner/project" },
+      "f.yml:7:19: jobs.a.clusters.one.provider: kind is not allowed for repository owner/project, which may have bare",
+    ],
+    [
+      "no provider at all",
+      "cluster: {provider: bare}",
+      { providers: [], whose: "repository owner/project" },
+      "bare is not allowed for repository owner/project, which may have none",
+    ],
+    [
+      "a label of an expression",
+      "runs-on: ${{ vars.RUNNER }}",
+      { rules: [{ labels: ["gpu"] }] },
+      'f.yml:4:14: jobs.a.runs-on: "windows-latest" cannot be had: jobs run on Linux',
+    ],
+  ])("refuses %s", (_, job, policy, message) => {
+    expect(decideBy(job, policy)).toEqual({ kind: "invalid", message: expect.stringContaining(message) });
+  });
+
+  test("leaves what is allowed", () => {
+    expect(
+      decideBy("cluster: {provider: bare}\nruns-on: [gpu, linux]", { providers: ["bare"], rules: [{ labels: ["gpu"] }] }),
+    ).toMatchObject({
+      kind: "run",
+      cells: [{ labels: ["gpu", "linux"], clusters: [{ spec: { provider: "bare" } }] }],
+    });
+  });
 });

@@ -6,8 +6,9 @@
  */
 import { formatProblem, InvalidError, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { Provider } from "../resources/cluster.ts";
 import { type JobRunSpec, jobRunSpecSchema } from "../resources/job-run.ts";
-import { shown } from "../resources/schema.ts";
+import { anyOf, shown } from "../resources/schema.ts";
 import { readClusterSpec } from "./clusters.ts";
 import { evaluateNode, placed } from "./evaluate.ts";
 import {
@@ -22,8 +23,8 @@ import {
   type Status,
 } from "./expressions.ts";
 import { type Cell, cellName, expandMatrix, labelsOf as valuesOf } from "./matrix.ts";
-import { findLabelMistakes } from "./runs-on.ts";
-import type { Node, Scalar } from "./tree.ts";
+import { findLabelMistakes, type RunsOnRule } from "./runs-on.ts";
+import { type Node, placeAt, type Scalar } from "./tree.ts";
 import { type Job, jobOf, type Workflow } from "./workflow.ts";
 
 /** How a job ended, in the words of `needs.X.result`. */
@@ -43,12 +44,22 @@ export type PlannedJobRun = Omit<JobRunSpec, "run" | "repository" | "lane" | "ru
 
 export type JobDecision = { kind: "run"; cells: PlannedJobRun[] } | { kind: "skip"; reason: string } | { kind: "invalid"; message: string };
 
+/** What a job may ask for: by the configuration, and by its repository. */
+export interface JobPolicy {
+  /** What labels of one's own mean. */
+  rules?: readonly RunsOnRule[] | undefined;
+  /** Providers of clusters. Default: all. */
+  providers?: readonly Provider[] | undefined;
+  /** Whose policy that is, for people: `repository owner/project`. */
+  whose?: string | undefined;
+}
+
 /** @throws Error when the workflow has no such job: a defect of the caller. */
-export function decideJob(workflow: Workflow, id: string, contexts: JobContexts, status: Status): JobDecision {
+export function decideJob(workflow: Workflow, id: string, contexts: JobContexts, status: Status, policy: JobPolicy = {}): JobDecision {
   const job = jobOf(workflow, id);
   try {
     if (!isWanted(job, contexts, status)) return { kind: "skip", reason: reasonOf(job, contexts, status) };
-    return { kind: "run", cells: cellsOf(job, contexts) };
+    return { kind: "run", cells: cellsOf(job, contexts, policy) };
   } catch (error) {
     if (!(error instanceof SeatrialError)) throw error;
     return { kind: "invalid", message: error.message };
@@ -88,7 +99,7 @@ function reasonOf(job: Job, { needs }: JobContexts, status: Status): string {
     : "a job that comes before those that it needs did not pass";
 }
 
-function cellsOf(job: Job, contexts: JobContexts): PlannedJobRun[] {
+function cellsOf(job: Job, contexts: JobContexts, policy: JobPolicy): PlannedJobRun[] {
   const base = { github: contexts.github, vars: contexts.vars, inputs: contexts.inputs ?? {}, needs: contexts.needs };
   const path = ["jobs", job.id];
   // A matrix multiplies whatever its expressions cost.
@@ -104,7 +115,7 @@ function cellsOf(job: Job, contexts: JobContexts): PlannedJobRun[] {
   const planned = (cells ?? [undefined]).map((cell: Cell | undefined, index): PlannedJobRun => {
     const strategy = { "fail-fast": failFast ?? true, "job-index": index, "job-total": total, "max-parallel": maxParallel ?? total };
     const inCell: Scope = { contexts: { ...base, strategy, matrix: cell?.values ?? null }, budget };
-    const clusters = clustersOf(job, inCell);
+    const clusters = clustersOf(job, inCell, policy);
     const continueOnError = booleanOf(job.continueOnError, [...path, "continue-on-error"], inCell);
     const timeoutMinutes = minutesOf(job.timeoutMinutes, [...path, "timeout-minutes"], inCell);
     const one: PlannedJobRun = {
@@ -122,7 +133,7 @@ function cellsOf(job: Job, contexts: JobContexts): PlannedJobRun[] {
       ...(cell && { failFast: failFast ?? true }),
       ...(maxParallel !== undefined && { maxParallel }),
       ...(clusters.length > 0 && { clusters }),
-      labels: labelsOf(job, inCell),
+      labels: labelsOf(job, inCell, policy),
     };
     checkBounds(job, one);
     return one;
@@ -150,7 +161,7 @@ function nameOf(job: Job, cell: Cell | undefined, scope: Scope): string {
   return placed(name.place, ["jobs", job.id, "name"], () => interpolate(name.text, scope)).trim() || job.id;
 }
 
-function labelsOf({ id, runsOn }: Job, scope: Scope): string[] {
+function labelsOf({ id, runsOn }: Job, scope: Scope, { rules }: JobPolicy): string[] {
   if (!runsOn) return [];
   const path = ["jobs", id, "runs-on"];
   const value = evaluateNode(runsOn, path, scope);
@@ -158,17 +169,21 @@ function labelsOf({ id, runsOn }: Job, scope: Scope): string[] {
   if (labels.length === 0 || labels.length > 20 || !labels.every((label) => typeof label === "string")) {
     throw problemAt(runsOn, path, `must be a label or a list of up to 20 labels, and is ${shown(value)}`);
   }
-  const [mistake] = findLabelMistakes(labels);
+  const [mistake] = findLabelMistakes(labels, rules);
   if (mistake) throw problemAt((runsOn.kind === "list" ? runsOn.items[mistake.index] : undefined) ?? runsOn, path, mistake.message);
   return labels;
 }
 
-function clustersOf(job: Job, scope: Scope): NonNullable<JobRunSpec["clusters"]> {
+function clustersOf(job: Job, scope: Scope, { providers, whose }: JobPolicy): NonNullable<JobRunSpec["clusters"]> {
   const problems: Problem[] = [];
   const clusters = job.clusters.flatMap(({ name, node }) => {
     const path = ["jobs", job.id, ...(name === "cluster" ? [name] : ["clusters", name])];
     const read = readClusterSpec(node, evaluateNode(node, path, scope), path);
     problems.push(...read.problems);
+    if (read.spec && providers && !providers.includes(read.spec.provider)) {
+      const message = `${read.spec.provider} is not allowed for ${whose ?? "its repository"}, which may have ${anyOf(providers) || "none"}`;
+      problems.push({ place: placeAt(node, ["provider"]), path: [...path, "provider"].join("."), message });
+    }
     return read.spec ? [{ name, spec: read.spec }] : [];
   });
   if (problems.length > 0) throw new InvalidError(problems);

@@ -96,7 +96,11 @@ export const keys: readonly Key[] = [
   works("jobs.<job_id>.name", "With a matrix, its cell is added when the name holds no expression: `test (a, b)`.", cell),
   works("jobs.<job_id>.needs", "A job or a list of jobs."),
   works("jobs.<job_id>.if", "Without a status function it is `success() && (…)`.", { contexts: ofNeeds, functions: statusFunctions }),
-  works("jobs.<job_id>.runs-on", "Optional. `ubuntu-*`, `linux`, `self-hosted`, and beside them `x64` or `arm64`; no others.", cell),
+  works(
+    "jobs.<job_id>.runs-on",
+    "Optional. `ubuntu-*`, `linux`, `self-hosted`, beside them `x64` or `arm64`, and labels that the configuration gives a meaning; no others.",
+    cell,
+  ),
   refused("later", "jobs.<job_id>.runs-on.group"),
   refused("later", "jobs.<job_id>.runs-on.labels", "write the labels as a list"),
   works("jobs.<job_id>.env", "Wins over the workflow's. Values are expanded by the runner.", { contexts: [...ofCell, "secrets"] }),

@@ -14,7 +14,16 @@ import type { JobRun } from "../resources/job-run.ts";
 import { hasEnded, type RunSpec, type RunStatus } from "../resources/run.ts";
 import { didYouMean } from "../resources/suggest.ts";
 import { type Verdict, worstVerdict } from "../resources/verdict.ts";
-import { decideJob, idleJobRun, isWanted, type JobContexts, type JobDecision, type JobResult, type PlannedJobRun } from "./decide.ts";
+import {
+  decideJob,
+  idleJobRun,
+  isWanted,
+  type JobContexts,
+  type JobDecision,
+  type JobPolicy,
+  type JobResult,
+  type PlannedJobRun,
+} from "./decide.ts";
 import { holdsExpression, type Json, type Status } from "./expressions.ts";
 import { cellName, labelsOf } from "./matrix.ts";
 import { type Job, jobOf, type Workflow } from "./workflow.ts";
@@ -35,6 +44,8 @@ export interface RunInput {
   matrix?: RunSpec["matrix"];
   attempt?: number | undefined;
   rerun?: RunSpec["rerun"];
+  /** Default: all that can be had. */
+  policy?: JobPolicy | undefined;
   isAborted: boolean;
   /** Why it was, for people. Default: that it was. */
   abortReason?: string | undefined;
@@ -220,8 +231,8 @@ class Planner {
 
   /** After a crash some cells may be there already: the decision is the same, and only the others are made. */
   #decide(job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
-    const { workflow, run, isAborted, matrix } = this.#input;
-    const decided = decideJob(workflow, job.id, this.#contextsOf(job), this.#statusOf(job));
+    const { workflow, run, isAborted, matrix, policy } = this.#input;
+    const decided = decideJob(workflow, job.id, this.#contextsOf(job), this.#statusOf(job), policy);
     const decision = selectCells(decided, job, this.#selection.get(job.id)!, matrix);
     const idle = (otherwise: string) =>
       idleJobRun(

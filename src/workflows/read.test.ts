@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { InvalidError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { readWorkflow } from "./read.ts";
@@ -229,6 +230,65 @@ test("any text at all is a workflow, or refused with places", () => {
     }),
     { numRuns: 500 },
   );
+});
+
+/** A file of YAML, read. */
+type Tree = { [key: string]: Tree };
+
+test("a workflow with any of its values replaced by another is a workflow, or refused with places", () => {
+  const valid = parse(read("valid-everything.yml")) as Tree;
+  const pathsIn = (tree: unknown, path: string[] = []): string[][] =>
+    typeof tree === "object" && tree !== null
+      ? [path, ...Object.entries(tree).flatMap(([key, child]) => pathsIn(child, [...path, key]))]
+      : [path];
+  const other = fc.oneof(
+    fc.jsonValue(),
+    fc.constantFrom<unknown[]>(
+      "",
+      "${{",
+      "${{ x }}",
+      "${{ secrets.A }}",
+      "${{ fromJSON('[') }}",
+      "**",
+      "[a",
+      "!",
+      "-1",
+      "1e999",
+      "A",
+      "kind",
+      "__proto__",
+    ),
+    fc.constantFrom<unknown[]>(
+      null,
+      true,
+      0,
+      -1,
+      1e9,
+      [],
+      {},
+      [[]],
+      [{}],
+      { a: null },
+      { a: [] },
+      { include: [1] },
+      { exclude: [{ b: 1 }] },
+      ["a", "a"],
+    ),
+  );
+  const seen = new Set<boolean>();
+  fc.assert(
+    fc.property(fc.constantFrom(...pathsIn(valid).slice(1)), other, (path, value) => {
+      const tree = structuredClone(valid);
+      const last = path.at(-1)!;
+      const parent = path.slice(0, -1).reduce((at, key) => at[key]!, tree);
+      Object.defineProperty(parent, last, { value, enumerable: true });
+      const problems = problemsOf(JSON.stringify(tree));
+      seen.add(problems.length > 0);
+      for (const problem of problems) expect(problem).toMatch(/^f\.yml:1:\d+: ./);
+    }),
+    { numRuns: 500 },
+  );
+  expect(seen.size, "some are refused, and some are not").toBe(2);
 });
 
 test("500 typical files take at most 4 s of CPU, and a file of 500 KiB at most 3", () => {

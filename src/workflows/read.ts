@@ -15,22 +15,23 @@ import { holdsExpression } from "./expressions.ts";
 import { checkoutInputs, keyOf } from "./keys.ts";
 import { expandMatrix } from "./matrix.ts";
 import { patternMistake } from "./pattern.ts";
-import { findLabelMistakes } from "./runs-on.ts";
-import { type Entry, type Node, readTree, valueOf } from "./tree.ts";
+import { findLabelMistakes, type RunsOnRule } from "./runs-on.ts";
+import { type Entry, type Node, readTree, type Source, valueOf } from "./tree.ts";
 import { pullRequestTypes, type PullRequestTrigger, type PushTrigger, type Triggers } from "./triggers.ts";
 import { isNull, type Read, type ScalarType, textIn, ValueReader } from "./values.ts";
 import type { Job, Workflow } from "./workflow.ts";
 
 /**
  * @param file as the user named it: it is the first part of each problem.
+ * @param rules what labels of one's own mean.
  * @throws InvalidError with all problems of the file.
  */
-export function readWorkflow(text: string, file: string): Workflow {
+export function readWorkflow(text: string, file: string, rules: readonly RunsOnRule[] = []): Workflow {
   const source = readTree(text, file);
   if (!source.root && source.problems.length === 0) {
     throw new InvalidError([{ place: { file, line: 1, column: 1 }, path: "", message: "is empty: a workflow has `on` and `jobs`" }]);
   }
-  const reader = new WorkflowReader(source);
+  const reader = new WorkflowReader(source, rules);
   const workflow = source.root && reader.read(source.root, file);
   const problems = inOrder(reader.problems);
   if (problems.length > 0 || !workflow) throw new InvalidError(problems);
@@ -62,6 +63,13 @@ interface Draft extends Omit<Job, "needs" | "env"> {
 }
 
 class WorkflowReader extends ValueReader {
+  readonly #rules: readonly RunsOnRule[];
+
+  constructor(source: Source, rules: readonly RunsOnRule[]) {
+    super(source);
+    this.#rules = rules;
+  }
+
   read(root: Node, file: string): Workflow {
     let name = file;
     let on: Triggers = {};
@@ -265,7 +273,10 @@ class WorkflowReader extends ValueReader {
     this.expressions(node, path, "jobs.<job_id>.runs-on");
     if (node.kind === "list" && labels.length === 0) this.report(place, path, "has no label; leave it out, or write ubuntu-latest");
     if (holdsExpressions(node)) return;
-    const mistakes = findLabelMistakes(labels.map(({ text }) => text));
+    const mistakes = findLabelMistakes(
+      labels.map(({ text }) => text),
+      this.#rules,
+    );
     for (const { index, message } of mistakes) this.report(labels[index]!.place, path, message);
   }
 

@@ -1,6 +1,6 @@
 /** Clusters and registries, declared like ctlptl: applied, used, applied again, changed, taken over, deleted. */
-import { existsSync } from "node:fs";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterAll, describe, expect, type TestContext, test } from "vitest";
 import { networkName } from "../../src/clusters/kind.ts";
@@ -297,6 +297,46 @@ describe("kind, with ctlptl's documents", () => {
     expect({ ...after, kubeconfig: "" }).toEqual({ ...before, kubeconfig: "" });
   });
 
+  test("the file deleted, the cluster is not said to be Ready, and `kubeconfig` writes it", async (context) => {
+    const all = await shared(context);
+    const { home, names } = all;
+    await rm(kubeconfigOf(home, names.cluster));
+    expect(await jsonpath(all, "{.status.error}")).toContain("is gone");
+    expect(ok(await seatrial(home, ["kubeconfig", names.cluster])).stdout).toBe(`${kubeconfigOf(home, names.cluster)}\n`);
+    expect(await inCluster(all, "auth", "can-i", "*", "*")).toBe("yes");
+  });
+
+  test("another Docker host than the cluster's: refused and untouched; another name of the same one: unchanged", async (context) => {
+    const all = await shared(context);
+    const { on, home, names } = all;
+    const before = await stateOf(all);
+    // A stand-in for a daemon on which there is nothing: a second real one is for the tests of remote hosts.
+    const socket = join(home.directory, "other.sock");
+    const empty = createServer(({ url = "" }, response) =>
+      response.end(url.endsWith("/version") ? JSON.stringify({ Version: "29.0.0", ApiVersion: "1.52" }) : "[]"),
+    );
+    empty.listen(socket);
+    try {
+      await writeDocuments(home, "alone.yaml", clusterDocument(names, { registry: undefined }));
+      for (const more of [[], ["--recreate"]]) {
+        const ran = await seatrial(home, ["apply", "-f", "alone.yaml", ...more], { env: { DOCKER_HOST: `unix://${socket}` } });
+        refused(ran, 1, `cluster ${names.cluster} is on `, `and this command speaks to unix://${socket}; nothing was touched`);
+      }
+      expect(await stateOf(all)).toEqual(before);
+    } finally {
+      await new Promise((resolve) => empty.close(resolve));
+    }
+    const own = on.variables["DOCKER_HOST"] ?? "unix:///var/run/docker.sock";
+    if (!own.startsWith("unix://")) return;
+    const link = join(home.directory, "same.sock");
+    await symlink(own.slice("unix://".length), link);
+    const there = { env: { DOCKER_HOST: `unix://${link}` } };
+    expect(ok(await seatrial(home, ["apply", "-f", "cluster.yaml"], there)).stdout).toContain("unchanged");
+    expect((await stateOf(all)).record).toContain(link); // So that it is found when the other name leads nowhere any more.
+    expect(ok(await seatrial(home, ["apply", "-f", "cluster.yaml"])).stdout).toContain("unchanged");
+    expect(await stateOf(all)).toEqual(before);
+  });
+
   test("an API that does not answer is an error, never a reason to delete", async (context) => {
     const all = await shared(context);
     const { on, home, names } = all;
@@ -454,61 +494,4 @@ test("someone else's cluster of the same name is refused and untouched; --adopt 
     await run(kind, ["delete", "cluster", "--name", cluster, "--kubeconfig", kubeconfig], { env });
     await docker(on, "network", "rm", network);
   }
-});
-
-describe("bare", () => {
-  test("applied twice at once, again, changed, stopped, recreated, deleted", async (context) => {
-    const home = await openHome(context);
-    const name = newName("bare");
-    const document = (spec: object = {}) => ({
-      apiVersion: ours,
-      kind: "Cluster",
-      metadata: { name },
-      spec: { provider: "bare", ...spec },
-    });
-    await writeDocuments(home, "c.yaml", document());
-    const said = (change: string) => `cluster.seatrial.dev/${name} ${change}\n`;
-    const kubeconfig = kubeconfigOf(home, name);
-    const server = async () => /server: (\S+)/.exec(await readFile(kubeconfig, "utf8"))?.[1];
-    const processes = async () => (await home.leaks()).filter((leak) => leak.startsWith("process"));
-
-    const both = await Promise.all([seatrial(home, ["apply", "-f", "c.yaml"]), seatrial(home, ["apply", "-f", "c.yaml"])]);
-    expect(both.map((ran) => ok(ran).stdout).toSorted()).toEqual([said("created"), said("unchanged")]);
-    expect(await processes()).toHaveLength(2);
-    const [address, before] = [await server(), await processes()];
-    await kubectl(kubeconfig, ["create", "namespace", "kept"]);
-
-    expect(ok(await seatrial(home, ["apply", "-f", "c.yaml"])).stdout).toBe(said("unchanged"));
-    expect(await processes()).toEqual(before);
-
-    await writeDocuments(home, "changed.yaml", document({ bare: { apiServerFlags: ["--max-requests-inflight=300"] } }));
-    refused(
-      await seatrial(home, ["apply", "-f", "changed.yaml"]),
-      1,
-      "+ spec.bare.apiServerFlags",
-      "--max-requests-inflight=300",
-      "it was not touched",
-    );
-    refused(await seatrial(home, ["create", "cluster", "bare", "--name", name]), 1, "is there already");
-    expect(await processes()).toEqual(before);
-
-    await rm(kubeconfig);
-    expect(ok(await seatrial(home, ["apply", "-f", "c.yaml"])).stdout).toBe(said("unchanged"));
-    await kubectl(kubeconfig, ["get", "namespace", "kept"]);
-
-    for (const line of before) process.kill(Number(/\d+/.exec(line)?.[0]), "SIGKILL");
-    await expect.poll(async () => await processes(), { timeout: 20_000 }).toEqual([]);
-    expect(ok(await seatrial(home, ["get", "cluster", name, "-o", "jsonpath={.status.phase}"])).stdout).toBe("Stopped");
-    expect(ok(await seatrial(home, ["apply", "-f", "c.yaml"])).stdout).toBe(said("started"));
-    expect(await server()).toBe(address);
-    await kubectl(kubeconfig, ["get", "namespace", "kept"]);
-
-    expect(ok(await seatrial(home, ["apply", "-f", "changed.yaml", "--recreate"])).stdout).toBe(said("recreated"));
-    refused(await seatrial(home, ["load", "x", "--cluster", name]), 2, "it has no nodes");
-    const gone = await kubectl(kubeconfig, ["get", "namespace", "kept"], { okCodes: [0, 1] });
-    expect(gone.stderr).toContain("not found");
-    expect(ok(await seatrial(home, ["delete", "-f", "c.yaml"])).stdout).toBe(said("deleted"));
-    expect(await home.leaks()).toEqual([]);
-    expect(existsSync(join(home.data, "clusters", name))).toBe(false);
-  });
 });

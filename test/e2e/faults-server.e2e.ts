@@ -11,8 +11,9 @@ import { pause, waitFor } from "../../src/base/wait.ts";
 import { lifeOf } from "../../src/process/identity.ts";
 import { processesMarked } from "../../src/process/marked.ts";
 import { attemptMark } from "../../src/runner/executor.ts";
-import type { JobView } from "../../src/server/api/schemas.ts";
+import type { JobView, RunView } from "../../src/server/api/schemas.ts";
 import { allFaults, ApiProxy } from "../support/api-proxy.ts";
+import { Disk } from "../support/disk.ts";
 import { type Home, isSoak, openHome, seatrial } from "../support/e2e.ts";
 import { expectInvariants, VerdictWatch, viewsOf, violations, witness, type World } from "../support/invariants.ts";
 import { withSeed } from "../support/seed.ts";
@@ -42,7 +43,7 @@ jobs:
 `;
 
 /** A server that is not started yet, with witnesses on its branch `main`; its jobs run on this machine, whatever Docker it has. */
-async function openWorld(context: TestContext, lines: number): Promise<World> {
+async function openWorld(context: TestContext, lines: number): Promise<Required<Pick<World, "stamps">> & World> {
   const files = ({ cwd }: Home) => ({ [ci]: workflow(join(cwd, "stamps"), lines) });
   const server = await TestServer.prepare(context, files, { DOCKER_HOST: "unix:///nowhere/docker.sock" });
   const stamps = join(server.home.cwd, "stamps");
@@ -179,6 +180,70 @@ describe("the API of its control plane", () => {
   );
 });
 
+describe("its disk", () => {
+  test("is full while a job floods its log and another is pushed: it says so and goes on; with room again all ends, once", async (context) => {
+    let disk: Disk | undefined;
+    const prepare = (home: Home) => {
+      disk = Disk.mount(context, home.data, 512);
+      return { "README.md": "nothing\n" };
+    };
+    const server = await TestServer.prepare(context, prepare, { DOCKER_HOST: "unix:///nowhere/docker.sock" });
+    const stamps = join(server.home.cwd, "stamps");
+    await mkdir(stamps);
+    const world: World = { server, stamps, workflows: [ci] };
+    const config = join(server.home.cwd, "server.yaml");
+    await writeFile(config, "disk: {jobsMiB: 60, uploadsMiB: 30}\n");
+    const running = server.start(["up", "--config", config]);
+    context.onTestFailed(() => console.error(running.output().stderr));
+    await running.says("serving");
+    await using verdicts = new VerdictWatch(server);
+    const pushed = async (script: string, branch: string) => {
+      const jobs = { job: { "runs-on": "self-hosted", steps: [{ run: script }] } };
+      return await server.push({ [ci]: JSON.stringify({ name: "ci", on: "push", jobs }) }, branch);
+    };
+    const flood = `from=1; while :; do seq -f "line %.0f" $from $((from += 4999)); from=$((from + 1)); sleep 0.02; done`;
+    const flooded = await server.runOf(await pushed(`echo "begin $(date +%s%N) 0" >> "${stamps}/$${attemptMark}"; ${flood}`, "main"));
+    await server.logSays(flooded.name, "job", "line 20000\n");
+
+    const parts = new Set<string>();
+    const look = async () => {
+      for (const each of processesMarked("SEATRIAL_CONTROL_PLANE", `server-${await server.home.instance()}`))
+        parts.add(`${each.program} ${each.identity.pid}`);
+    };
+    await look();
+    const before = parts.size;
+    await disk!.fill();
+    const waiting = await pushed(witness(stamps, 20), "two");
+    const ready = async () => {
+      await look();
+      const answer = await fetch(`${server.url}/readyz`);
+      const text = await answer.text();
+      return answer.status === 503 &&
+        /disk: the disk of \S+ has \S+ MiB free: no job is started, and no log or artifact is taken/.test(text)
+        ? true
+        : undefined;
+    };
+    await waitFor("the server to say that it has no room", ready, { timeoutMs: 30_000, pollMs: 200 });
+    await running.says(/ENOSPC|No space left|disk is full/i, 30_000);
+    expect((await server.get<RunView>(`/api/v1/runs/${flooded.name}`)).run.name, "what there is can be read").toBe(flooded.name);
+    await disk!.free();
+
+    expect(await server.jobEnded(flooded.name, "job")).toMatchObject({
+      verdict: "error",
+      cause: "host",
+      message: expect.stringMatching(/its log and artifacts cannot be stored: the disk|the log could not be written: ENOSPC/),
+    });
+    const second = await server.runOf(waiting);
+    expect((await server.ended(second.name)).run.verdict).toBe("passed");
+    await look();
+    // One that could not write may have ended, and is started again; none does so again and again.
+    expect(parts.size - before, [...parts].join(", ")).toBeLessThanOrEqual(2);
+    expect(running.child.exitCode).toBeNull();
+    await expectInvariants(world, verdicts);
+    await down(world);
+  }, 180_000);
+});
+
 /** Nobody takes the leader's place who does not know its history, not even when it is dead. */
 async function expectRefused(other: Home, { home }: TestServer): Promise<void> {
   const kubeconfig = join(home.data, "control-plane", "admin.kubeconfig");
@@ -189,7 +254,7 @@ async function expectRefused(other: Home, { home }: TestServer): Promise<void> {
 }
 
 /** What is wrong is told: else the rest of this file would prove nothing. */
-async function expectPlantedFound(world: World): Promise<void> {
+async function expectPlantedFound(world: Awaited<ReturnType<typeof openWorld>>): Promise<void> {
   const { server, stamps } = world;
   const [first, second, third] = (await cellsOf(server)).map(({ attempts }) => attempts[0]!.uid);
   const left = join(server.home.data, "attempts", "left-1");

@@ -156,13 +156,18 @@ describe("steps that misbehave", () => {
       const { items } = await server.get<{ items: { context: string; state: string }[] }>(`/api/v1/runs/${wide.name}/checks`);
       expect(items).toContainEqual(expect.objectContaining({ context: ".seatrial/wide.yml", state: "error" }));
 
-      const kept = await readdir(join(server.home.data, "failures"), { recursive: true });
-      expect(kept.filter((path) => path.endsWith("kube-apiserver.log"))).not.toEqual([]);
+      const boot = jobOf("cluster-that-cannot-boot");
+      const kept = await server.get<{ items: { path: string }[] }>(`/api/v1/jobs/${boot}/artifacts`);
+      const log = kept.items.find(({ path }) => path.endsWith("kube-apiserver.log"))?.path ?? "";
+      expect(await server.page(`/api/v1/jobs/${boot}/artifact?path=${encodeURIComponent(log)}`)).toContain("NoSuchGate");
+      expect(await server.page(`/jobs/${boot}`)).toContain(log);
+      expect(await readdir(join(server.home.data, "failures")), "they are nowhere else").toEqual([]);
 
       // Heartbeats come each five seconds; after thirty a runner counts as lost.
       const { silenceMs, answerMs } = await pulse.end();
       expect(silenceMs).toBeLessThan(15_000);
-      expect(answerMs).toBeLessThan(1_000);
+      // Some ten milliseconds where the machine does nothing else; here other tests have their share of it.
+      expect(answerMs).toBeLessThan(5_000);
       const ran = await seatrial(server.home, ["down"]);
       expect(ran, ran.stderr).toMatchObject({ code: 0 });
       expect(await server.home.leaks()).toEqual([]);

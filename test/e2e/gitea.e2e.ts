@@ -250,7 +250,10 @@ describe("from a push to the line that failed", () => {
   });
 
   test("a pull request from the same repository runs on the merge of base and head, and has checks beside those of its branch", async (context) => {
-    const { server, forge, owner, repository } = await project(context, ci("{run: cat base.txt topic.txt}"));
+    const { server, forge, owner, repository } = await project(
+      context,
+      ci("{run: 'cat base.txt topic.txt && echo \"at $GITHUB_SERVER_URL and $GITHUB_API_URL\"'}"),
+    );
     const sha = await forge.push(owner, repository, { "topic.txt": "of topic\n" }, { branch: "topic" });
     await forge.push(owner, repository, { "base.txt": "of main, later\n" });
     await forge.openPullRequest(owner, repository, { branch: "topic" });
@@ -260,6 +263,7 @@ describe("from a push to the line that failed", () => {
     const job = await server.job(run, "that passed", ({ verdict }) => verdict === "passed");
     const log = await (await fetch(`${server.url}/api/v1/jobs/${job.name}/log`)).text();
     expect(log).toContain("of main, later\nof topic\n");
+    expect(log).toContain(`at ${forge.url} and ${forge.url}/api/v1\n`);
     // The branch alone has no base.txt.
     await server.shown(repository, sha, "ci / e2e (push)", "failure");
   });

@@ -206,6 +206,9 @@ const documents: Row[] = [
   ...rowsOf(jobRunKind, jobRunSpec, {
     valid: {
       "no more than it must have": {},
+      "hosts and an image by its labels": {
+        spec: { runsOn: { labels: ["gpu"], executor: "docker", hosts: { labels: { gpu: "yes" } }, image: "ci@sha256:0" } },
+      },
       "clusters and outputs": {
         spec: { clusters: [{ name: "cluster", spec: bare }], outputs: { a: "${{ steps.x.outputs.y }}" }, timeoutMinutes: 0.5 },
       },
@@ -292,14 +295,28 @@ const documents: Row[] = [
   ),
   ...rowsOf(
     repositoryKind,
-    { forge: "local", id: "1", name: "a/b" },
+    { forge: "local", id: "1" },
     {
       valid: {
         "no more than it must have": {},
-        "a policy": { spec: { suspended: true, providers: ["bare"], maxJobs: 1, retentionDays: 3650 } },
+        "a policy": {
+          spec: {
+            suspended: true,
+            forks: "none",
+            providers: ["bare"],
+            hosts: { names: ["local"], labels: { "example.com/pool": "large" } },
+            maxJobs: 1,
+            retentionDays: 3650,
+          },
+        },
+        "a status": {
+          status: { name: "a/b", defaultBranch: "main", cloneUrl: "/a/b", lastDeliveryAt: "2026-08-01T12:00:00Z", heads: 1, epoch: 1 },
+        },
       },
       invalid: {
-        "no name": { spec: { name: "" } },
+        "no id": { spec: { id: "" } },
+        "a choice of no hosts": { spec: { hosts: { names: [] } } },
+        "a word for forks that is none": { spec: { forks: "trusted" } },
         "a provider that is none": { spec: { providers: ["k3d"] } },
         "kept for ever": { spec: { retentionDays: 3651 } },
       },
@@ -372,7 +389,7 @@ async function openDetour() {
   };
 }
 
-const repository = (id: number) => ({ forge: "local", id: String(id), name: "a/b" });
+const repository = (id: number) => ({ forge: "local", id: String(id) });
 
 test("a watch whose connection is cut tells every change once, in order", async () => {
   await using detour = await openDetour();

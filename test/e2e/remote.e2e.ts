@@ -21,6 +21,7 @@ import {
 import { hasLabImages } from "../../scripts/docker-choice.ts";
 import { pause, waitFor } from "../../src/base/wait.ts";
 import { extractTar } from "../../src/clusters/archive.ts";
+import { keepIn } from "../../src/clusters/keep.ts";
 import { DockerClient } from "../../src/docker/client.ts";
 import { labels } from "../../src/docker/ownership.ts";
 import { run } from "../../src/process/run.ts";
@@ -155,7 +156,7 @@ async function pusher(context: TestContext): Promise<string> {
   const { client } = await needDocker(context);
   const id = await client.createContainer(`st-pusher-${process.pid}`, { Image: testImage });
   try {
-    await extractTar((await client.readArchive(id, "/lab-test"))!, folder);
+    await extractTar((await client.readArchive(id, "/lab-test"))!, keepIn(folder));
   } finally {
     await client.removeContainer(id);
   }
@@ -425,6 +426,16 @@ describe("a Docker host by tcp:// with TLS", () => {
     const unchanged = await seatrial(home, ["apply", "-f", file]);
     expectCode(unchanged, 0);
     expect(unchanged.stdout).toContain("cluster.seatrial.dev/by-tcp unchanged\n");
+    // Nothing of it can be seen on another daemon: no reason to delete it.
+    const near = await needDocker(context);
+    await writeFile(
+      join(home.cwd, "alone.yaml"),
+      JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: "by-tcp" }, spec: { provider: "kind" } }),
+    );
+    const elsewhere = await seatrial(home, ["apply", "-f", "alone.yaml", "--recreate"], { env: near.variables });
+    expectCode(elsewhere, 1);
+    expect(elsewhere.stderr).toMatch(/cluster by-tcp is on tcp:\/\/\S+, and this command speaks to unix:\/\/\S+; nothing was touched/);
+    await rm(join(home.data, "clusters", "by-tcp", "kubeconfig")); // The tunnel writes it anew.
     const tunnel = startSeatrial(home, ["tunnel"]);
     await tunnel.says("ready; Ctrl-C ends it");
     const kubeconfig = /^cluster by-tcp: export KUBECONFIG=(\S+)$/m.exec(tunnel.output().stdout)![1]!;

@@ -152,12 +152,16 @@ describe("when it goes wrong", () => {
     expect(later.log).not.toContain("never\n");
   });
 
-  test("SIGTERM to the runner is an abort; stop ends one that does not listen, and is good for nothing twice", async (context) => {
+  test("SIGTERM to the runner is the end of its host, and ends its steps; stop ends one that does not listen, and is good for nothing twice", async (context) => {
     const { start, executor, gone } = await openPlace(context);
     const attempt = await start({ steps: [{ run: "trap 'echo told; exit 1' TERM; echo begun; while :; do sleep 0.1; done" }] });
     await attempt.says("begun");
     await executor.stop(attempt.uid);
-    expect(await attempt.ended(1_000)).toMatchObject({ verdict: "aborted", message: "the runner was told to end" });
+    expect(await attempt.ended(1_000)).toMatchObject({
+      verdict: "error",
+      cause: "host",
+      message: expect.stringContaining("the runner was told to end"),
+    });
     expect(attempt.log).toContain("told\n");
     await gone(attempt);
     await executor.stop(attempt.uid);

@@ -1,6 +1,7 @@
 /** `seatrial up`: from a push to the line that failed, and back after a kill. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
@@ -101,8 +102,50 @@ describe("from a push to the line that failed", () => {
     const token = (await readFile(join(server.home.data, "api-token"), "utf8")).trim();
     expect((await post(token)).status).toBe(200);
     await server.clean();
+
+    // A name of somebody else's that leads here makes their pages "of the same origin".
+    expect(await statusUnder(server, "rebound.example")).toBe(421);
+    expect(await statusUnder(server, "localhost")).toBe(200);
+  });
+
+  test("outputs as large as they may be reach the job that needs them, which may have as many", async (context) => {
+    const large = 1_000_000;
+    const server = await TestServer.open(context, {
+      ".seatrial/ci.yml": `name: ci
+on: push
+jobs:
+  first:
+    outputs: {x: "\${{ steps.x.outputs.x }}"}
+    steps: [{id: x, run: 'printf "x=%s\\n" "$(head -c ${large} /dev/zero | tr "\\0" x)" >> "$GITHUB_OUTPUT"'}]
+  second:
+    needs: first
+    outputs: {x: "\${{ needs.first.outputs.x }}"}
+    steps:
+      - run: |
+          cat > x <<'END'
+          \${{ needs.first.outputs.x }}
+          END
+          test "$(wc -c < x)" = ${large + 1}
+`,
+    });
+    const view = await server.ended((await server.runOf((await git(server.clone, "rev-parse", "HEAD")).trim())).name);
+    expect(
+      view.jobs.map(({ job, verdict, message }) => ({ job, verdict, message })).toSorted((a, b) => a.job.localeCompare(b.job)),
+    ).toEqual([
+      { job: "first", verdict: "passed" },
+      { job: "second", verdict: "passed" },
+    ]);
+    await server.clean();
   });
 });
+
+async function statusUnder(server: TestServer, host: string): Promise<number | undefined> {
+  const answer = Promise.withResolvers<number | undefined>();
+  request(server.url, { headers: { host } }, (response) => answer.resolve(response.resume().statusCode))
+    .on("error", answer.reject)
+    .end();
+  return await answer.promise;
+}
 
 /** Name of the run's only job, once a line of its step is in the log. */
 async function speaking(server: TestServer, run: string): Promise<string | undefined> {

@@ -1,12 +1,11 @@
 /** What keeps a server small, and alive when its disk is not: etcd's file, and disks that fill up. File systems of their own need root. */
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync } from "node:fs";
-import { open, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { mkdtempSync } from "node:fs";
+import { rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent } from "undici";
-import { describe, expect, onTestFinished, test, type TestContext } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { scriptEnvironment } from "../../scripts/docker-choice.ts";
 import { FolderStore } from "../../src/artifacts/folder.ts";
 import { systemCodeOf } from "../../src/base/errors.ts";
@@ -17,6 +16,7 @@ import { openLogStore } from "../../src/logs/log-store.ts";
 import { startDaemon, stopDaemon } from "../../src/process/daemon.ts";
 import { Programs } from "../../src/programs/programs.ts";
 import type { JobView, RunView } from "../../src/server/api/schemas.ts";
+import { Disk } from "../support/disk.ts";
 import { TestServer } from "../support/server.ts";
 
 const mib = 1024 ** 2;
@@ -181,49 +181,6 @@ async function speaks(server: TestServer, run: string): Promise<void> {
     return log?.ok && (await log.text()).includes("begun\n") ? true : undefined;
   };
   await waitFor(`run ${run} to speak`, look, { timeoutMs: 30_000, pollMs: 50 });
-}
-
-/** A file system in memory, gone when the test ends. */
-class Disk {
-  readonly path: string;
-
-  /** Or the end of the test, where nothing can be mounted. */
-  static mount(context: Pick<TestContext, "skip" | "onTestFinished">, path: string, sizeMiB: number): Disk {
-    mkdirSync(path, { recursive: true });
-    const { status, stderr } = spawnSync("/bin/mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m,mode=0700`, "tmpfs", path], {
-      encoding: "utf8",
-    });
-    if (status !== 0) context.skip(`no file system can be mounted here: ${stderr?.trim() ?? "there is no mount"}`);
-    context.onTestFinished(() => void spawnSync("/bin/umount", ["-l", path]));
-    return new Disk(path);
-  }
-
-  private constructor(path: string) {
-    this.path = path;
-  }
-
-  /** Takes what is free, but for so many MiB. */
-  async fill(leaveMiB = 0): Promise<void> {
-    await this.free();
-    const { bavail, bsize } = await statfs(this.path);
-    const ballast = await open(this.#ballast, "w");
-    try {
-      const piece = Buffer.alloc(64 * 1024);
-      for (let left = bavail * bsize - leaveMiB * mib; left > 0; left -= piece.length) await ballast.write(piece);
-    } catch (error) {
-      if (systemCodeOf(error) !== "ENOSPC") throw error;
-    } finally {
-      await ballast.close();
-    }
-  }
-
-  async free(): Promise<void> {
-    await rm(this.#ballast, { force: true });
-  }
-
-  get #ballast(): string {
-    return join(this.path, "ballast");
-  }
 }
 
 /** An etcd for the test. */

@@ -214,10 +214,10 @@ describe("what must not change the result, or keep it from cleaning up", () => {
     await writeFile(join(home.cwd, "file"), "");
     const artifacts = await seatrial(home, ["with", "bare", "--", "true"], { env: { ARTIFACTS: join(home.cwd, "file", "a") } });
     expect(artifacts, artifacts.stderr).toMatchObject({ code: 125 });
-    expect(artifacts.stderr).toContain(`ARTIFACTS: folder ${join(home.cwd, "file", "a")} cannot be made`);
+    expect(artifacts.stderr).toContain(`ARTIFACTS: cannot make the folder ${join(home.cwd, "file")}: a file is in its place`);
     const junit = await seatrial(home, ["with", "bare", "--junit", "file/junit.xml", "--", "true"]);
     expect(junit, junit.stderr).toMatchObject({ code: 125 });
-    expect(junit.stderr).toContain("--junit: folder");
+    expect(junit.stderr).toContain(`--junit ${join(home.cwd, "file", "junit.xml")} cannot be written: cannot make the folder`);
   });
 
   test("a reader that is gone: the cluster is deleted all the same", async (context) => {

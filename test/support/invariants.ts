@@ -1,15 +1,16 @@
 /**
  * What holds whatever happened to a server, read from outside: from its API, its control plane, its data folder, the
- * processes of this machine, and from witnesses: steps that write down when they ran and print numbered lines.
+ * processes of this machine, Docker, and from witnesses: steps that say when they ran and print numbered lines.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../src/base/errors.ts";
 import { pause, waitFor } from "../../src/base/wait.ts";
+import type { DockerClient } from "../../src/docker/client.ts";
 import { processesMarked } from "../../src/process/marked.ts";
 import { attemptMark } from "../../src/runner/executor.ts";
 import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
-import { leakedProcesses } from "./leaks.ts";
+import { leakedObjects, leakedProcesses } from "./leaks.ts";
 import { git } from "./repository.ts";
 import type { TestServer } from "./server.ts";
 
@@ -21,12 +22,19 @@ export function witness(stamps: string, lines: number, pauseSeconds = 0): string
   return `${stamp("begin")}; ${printing}; ${stamp("end")}`;
 }
 
+/** The same for one in a container, who reaches no folder of ours: its log has its beginning and its end. */
+export function witnessInContainer(lines: number, pauseSeconds = 0): string {
+  return witness("", lines, pauseSeconds).replaceAll(/ >> "[^"]*"/g, "");
+}
+
 export interface World {
   server: TestServer;
-  /** Folder that the witnesses write to. */
-  stamps: string;
+  /** Folder that the witnesses write to. Default: all of them run in containers. */
+  stamps?: string;
   /** Paths of the workflows that every head has. */
   workflows: readonly string[];
+  /** Docker hosts of its jobs. */
+  docker?: readonly DockerClient[];
 }
 
 /** Waits until nothing is wrong. @throws with all that is. */
@@ -47,6 +55,7 @@ export class VerdictWatch implements AsyncDisposable {
   readonly changes: string[] = [];
   readonly #server: TestServer;
   readonly #seen = new Map<string, string>();
+  readonly #reruns = new Map<string, number>();
   readonly #stop = new AbortController();
   readonly #looking: Promise<void>;
 
@@ -55,10 +64,16 @@ export class VerdictWatch implements AsyncDisposable {
     this.#looking = this.#run();
   }
 
+  /** The job is about to be rerun. */
+  awaitAttempt(job: string, number: number): void {
+    this.#reruns.set(job, number);
+  }
+
   async look(): Promise<void> {
     for (const { name, verdict, attempts } of (await viewsOf(this.#server)).flatMap(({ jobs }) => jobs)) {
-      // A rerun has one of its own.
-      this.#note(`job ${name}, attempt ${attempts.at(-1)?.number ?? 1}`, verdict);
+      // A rerun has one of its own, and none before it begins.
+      const number = attempts.at(-1)?.number ?? 1;
+      if (number >= (this.#reruns.get(name) ?? 1)) this.#note(`job ${name}, attempt ${number}`, verdict);
       for (const attempt of attempts) this.#note(`attempt ${attempt.uid}`, attempt.verdict);
     }
   }
@@ -100,17 +115,22 @@ export async function violations(world: World): Promise<string[]> {
   const { server } = world;
   const views = await viewsOf(server);
   const jobs = views.flatMap((view) => view.jobs);
-  const stamps = await stampsIn(world.stamps);
-  const known = new Set(jobs.flatMap(({ attempts }) => attempts.map(({ uid }) => uid)));
+  const attempts = jobs.flatMap((job) => job.attempts.map(({ uid, number }) => ({ job: job.name, uid, number })));
+  const known = new Set(attempts.map(({ uid }) => uid));
+  const logs = new Map<string, Log>();
+  for (const { job, uid, number } of attempts) logs.set(uid, await logOf(server, job, number));
+  const inLogs = [...logs].flatMap(([uid, { stamps: said }]) => (said.length > 0 ? [[uid, said] as const] : []));
+  const stamps = new Map([...(world.stamps === undefined ? [] : await stampsIn(world.stamps)), ...inLogs]);
   return [
     ...views.flatMap(({ run }) => (run.phase === "Finished" && run.verdict ? [] : [`run ${run.name} is ${run.phase}, ${run.verdict}`])),
     ...jobs.flatMap((job) => wrongVerdict(job)),
     ...jobs.flatMap((job) => overlaps(job, stamps)),
     ...[...stamps.keys()].filter((uid) => !known.has(uid)).map((uid) => `attempt ${uid} ran, and the history knows nothing of it`),
-    ...(await Promise.all(jobs.map(async (job) => await wrongLogs(server, job, stamps)))).flat(),
+    ...jobs.flatMap((job) => wrongLogs(job, logs, stamps)),
     ...(await wrongResources(server, jobs)),
     ...(await wrongHeads(world, views)),
     ...(await leftOver(server, known)),
+    ...(await leftOnDocker(world)),
   ];
 }
 
@@ -132,15 +152,40 @@ interface Stamp {
 async function stampsIn(folder: string): Promise<Map<string, Stamp[]>> {
   const read = async (uid: string): Promise<[string, Stamp[]]> => {
     const lines = (await readFile(join(folder, uid), "utf8")).split("\n").filter(Boolean);
-    return [
-      uid,
-      lines.map((line) => {
-        const [word = "", ns = "0", count] = line.split(" ");
-        return { word, ns: BigInt(ns), lines: Number(count) };
-      }),
-    ];
+    return [uid, lines.map(stampOf)];
   };
   return new Map(await Promise.all((await readdir(folder)).map(read)));
+}
+
+function stampOf(line: string): Stamp {
+  const [word = "", ns = "0", count] = line.split(" ");
+  return { word, ns: BigInt(ns), lines: Number(count) };
+}
+
+/** What a witness has said in a log. */
+interface Log {
+  stamps: Stamp[];
+  /** Up to which line its lines are there, once and in order. */
+  last: number;
+  /** The first that is not the next one. */
+  wrong?: string;
+}
+
+async function logOf(server: TestServer, job: string, attempt: number): Promise<Log> {
+  const log: Log = { stamps: [], last: 0 };
+  const take = (line: string) => {
+    if (!line.startsWith("line ")) {
+      if (/^(begin|end) \d+ \d+$/.test(line)) log.stamps.push(stampOf(line));
+    } else if (log.wrong === undefined && line === `line ${log.last + 1}`) log.last++;
+    else log.wrong ??= line;
+  };
+  // What comes after the last line feed is a part of a line that was cut, or nothing.
+  let before: string | undefined;
+  for await (const line of server.lines(`/api/v1/jobs/${job}/log?attempt=${attempt}`)) {
+    if (before !== undefined) take(before);
+    before = line;
+  }
+  return log;
 }
 
 /** A witness runs once in an attempt, and attempts of one job run one after the other: so say the steps, and so the history. */
@@ -162,28 +207,15 @@ function overlaps({ name, attempts }: JobView, stamps: ReadonlyMap<string, reado
 }
 
 /** A witness's lines are in the log once and in order; all of them, when it came to its end. */
-async function wrongLogs(
-  server: TestServer,
-  { name, attempts }: JobView,
-  stamps: ReadonlyMap<string, readonly Stamp[]>,
-): Promise<string[]> {
-  const wrong: string[] = [];
-  for (const { uid, number } of attempts) {
+function wrongLogs({ name, attempts }: JobView, logs: ReadonlyMap<string, Log>, stamps: ReadonlyMap<string, readonly Stamp[]>): string[] {
+  return attempts.flatMap(({ uid }) => {
     const said = stamps.get(uid);
-    if (!said) continue;
-    let last = 0;
-    for await (const line of server.lines(`/api/v1/jobs/${name}/log?attempt=${number}`)) {
-      if (!line.startsWith("line ")) continue;
-      if (line !== `line ${last + 1}`) {
-        wrong.push(`the log of attempt ${uid} of ${name} has ${line.slice(0, 100)} where line ${last + 1} should be`);
-        break;
-      }
-      last++;
-    }
+    const { last, wrong } = logs.get(uid)!;
+    if (!said) return [];
+    if (wrong !== undefined) return [`the log of attempt ${uid} of ${name} has ${wrong.slice(0, 100)} where line ${last + 1} should be`];
     const end = said.find(({ word }) => word === "end");
-    if (end && last !== end.lines) wrong.push(`the log of attempt ${uid} of ${name} has ${last} of ${end.lines} lines`);
-  }
-  return wrong;
+    return end && last !== end.lines ? [`the log of attempt ${uid} of ${name} has ${last} of ${end.lines} lines`] : [];
+  });
 }
 
 /** The control plane and the history say the same of each job, and no cluster of a job is left. */
@@ -214,7 +246,9 @@ async function wrongHeads({ server, workflows }: World, views: readonly RunView[
 async function leftOver({ home }: TestServer, attempts: ReadonlySet<string>): Promise<string[]> {
   const instance = await home.instance();
   const ours = new Set(processesMarked("SEATRIAL_CONTROL_PLANE", `server-${instance}`).map(({ identity }) => identity.pid));
-  const isServer = (what: string) => /main\.ts (up|server) /.test(what) || ours.has(Number(/^process (\d+)/.exec(what)?.[1]));
+  // With its connections to hosts.
+  const isServer = (what: string) =>
+    /main\.ts (up|server) |^process \d+: (\/bin\/sh -c .*)?ssh /.test(what) || ours.has(Number(/^process (\d+)/.exec(what)?.[1]));
   const entries = async (folder: string) => await readdir(join(home.data, folder)).catch(() => []);
   return [
     ...(await entries("attempts")).map((uid) => `the folder of attempt ${uid} is left`),
@@ -227,4 +261,10 @@ async function leftOver({ home }: TestServer, attempts: ReadonlySet<string>): Pr
       .filter((what) => !isServer(what))
       .map((what) => `${what} is left`),
   ];
+}
+
+async function leftOnDocker({ server, docker = [] }: World): Promise<string[]> {
+  const instance = (await server.home.instance())!;
+  const left = await Promise.all(docker.map(async (client) => await leakedObjects(client, [instance])));
+  return left.flat().map(({ what }) => `${what} is left`);
 }

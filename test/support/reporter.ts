@@ -3,7 +3,7 @@
  * told of by file, slow ones (end-to-end) one by one, at their start and at their end.
  */
 import { appendFileSync } from "node:fs";
-import { relative } from "node:path";
+import { basename, relative } from "node:path";
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 import { seconds } from "../../src/base/output.ts";
 import { resultsVariable, type TestResult } from "./results.ts";
@@ -19,7 +19,7 @@ export default class LinesReporter implements Reporter {
   }
 
   onTestCaseReady(test: TestCase): void {
-    if (this.#isVerbose) say(`  ▶ ${test.fullName}`);
+    if (this.#isVerbose) say(`  ▶ ${shortFile(test)}: ${test.fullName}`);
   }
 
   onTestCaseResult(test: TestCase): void {
@@ -28,7 +28,7 @@ export default class LinesReporter implements Reporter {
     record(result);
     if (result.state === "failed") say(`  ✗ ${result.file} > ${result.name} (${seconds(result.ms)})\n${indented(result.reason ?? "")}`);
     else if (result.state === "skipped") say(`  ○ ${result.file} > ${result.name}: skipped: ${result.reason}`);
-    else if (this.#isVerbose) say(`  ✓ ${result.name} (${seconds(result.ms)})`);
+    else if (this.#isVerbose) say(`  ✓ ${shortFile(test)}: ${result.name} (${seconds(result.ms)})`);
   }
 
   onTestModuleEnd(module: TestModule): void {
@@ -61,6 +61,11 @@ export default class LinesReporter implements Reporter {
   onUserConsoleLog({ content }: { content: string }): void {
     say(indented(content.trimEnd()));
   }
+}
+
+/** Two files run side by side: each line says whose it is. */
+function shortFile(test: TestCase): string {
+  return basename(test.module.moduleId).replace(/\.e2e\.ts$/, "");
 }
 
 function resultOf(test: TestCase, root: string): TestResult | undefined {

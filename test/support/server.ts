@@ -6,7 +6,7 @@ import { waitFor } from "../../src/base/wait.ts";
 import { freePort } from "../../src/docker/ports.ts";
 import { parseIdentity } from "../../src/process/identity.ts";
 import { run } from "../../src/process/run.ts";
-import type { RunBody, RunView } from "../../src/server/api/schemas.ts";
+import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
 import type { ServerFile } from "../../src/server/server-file.ts";
 import { type Home, kubectlPath, openHome, type Running, seatrial, startSeatrial } from "./e2e.ts";
 import { commit, git } from "./repository.ts";
@@ -131,6 +131,28 @@ export class TestServer {
       },
       { timeoutMs, pollMs: 100 },
     );
+  }
+
+  /** A job of a run as it is now; undefined before it was made. */
+  async job(run: string, name: string): Promise<JobView | undefined> {
+    return (await this.get<RunView>(`/api/v1/runs/${run}`)).jobs.find(({ jobName }) => jobName === name);
+  }
+
+  async jobEnded(run: string, name: string, timeoutMs = 90_000): Promise<JobView> {
+    let seen: JobView | undefined;
+    const look = async () => ((seen = await this.job(run, name))?.phase === "Finished" ? seen : undefined);
+    return await waitFor(`job ${name} to end`, look, { timeoutMs, pollMs: 100 }, () => `${seen?.phase}: ${seen?.message}`);
+  }
+
+  /** Waits until the log of the job's last attempt has it. */
+  async logSays(run: string, name: string, what: string, timeoutMs = 60_000): Promise<void> {
+    let seen: JobView | undefined;
+    const look = async () => {
+      seen = await this.job(run, name);
+      if (seen?.phase === "Finished") throw new Error(`job ${name} has ended without saying ${what}: ${seen.verdict}: ${seen.message}`);
+      return seen && (await this.page(`/api/v1/jobs/${seen.name}/log`)).includes(what) ? true : undefined;
+    };
+    await waitFor(`job ${name} to say ${JSON.stringify(what)}`, look, { timeoutMs, pollMs: 100 }, () => `${seen?.phase}: ${seen?.message}`);
   }
 
   /** Waits until nothing of the jobs that ended is left: a verdict comes before that. */

@@ -2,7 +2,9 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
+import { providers } from "../../resources/cluster.ts";
 import type { CommandContext } from "../cli.ts";
+import { nouns } from "./resource-names.ts";
 
 export function registerAbout(program: Command, context: CommandContext): void {
   const { output } = context;
@@ -46,25 +48,47 @@ export function packageVersion(): string {
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 
+/** What the first argument can be, by command: where that is a word of ours. */
+const firstArguments: Readonly<Record<string, readonly string[]>> = {
+  with: providers,
+  doctor: providers,
+  "create cluster": providers,
+  get: Object.keys(nouns),
+  delete: Object.keys(nouns),
+  completion: ["bash", "zsh"],
+};
+
 /** Words and long flags by command: enough to save typing, and no state that could be stale. */
 function completionScript(program: Command, shell: "bash" | "zsh"): string {
   const name = program.name();
-  const cases = (command: Command, path: string): string[] => {
-    const words = [...command.commands.map((sub) => sub.name()), ...command.options.flatMap(({ long }) => (long ? [long] : []))];
-    return [
-      `    "${path}") words="${words.join(" ")}" ;;`,
-      ...command.commands.flatMap((sub) => cases(sub, `${path} ${sub.name()}`.trim())),
-    ];
+  const cases: string[] = [];
+  const paths: string[] = [];
+  const add = (command: Command, path: string) => {
+    const flags = command.options.filter(({ hidden }) => !hidden).flatMap(({ long }) => (long ? [long] : []));
+    const first = [...command.commands.map((sub) => sub.name()), ...(firstArguments[path] ?? [])];
+    cases.push(`    "${path}") first="${first.join(" ")}"; flags="${flags.join(" ")}" ;;`);
+    if (path !== "") paths.push(path);
+    for (const sub of command.commands) add(sub, `${path} ${sub.name()}`.trim());
   };
+  add(program, "");
   const lines = [
     ...(shell === "zsh" ? ["autoload -U +X bashcompinit && bashcompinit"] : []),
     `_${name}_completion() {`,
-    `  local path="" word words=""`,
-    `  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do case "$word" in -*) ;; *) path="\${path:+$path }$word" ;; esac; done`,
-    `  case "$path" in`,
-    ...cases(program, ""),
+    // Not called path: that is PATH to zsh.
+    `  local command="" next="" word="" first="" flags="" arguments=0`,
+    `  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do`,
+    `    case "$word" in --) return ;; -*) continue ;; esac`,
+    `    next="\${command:+$command }$word"`,
+    `    case "$arguments|$next" in`,
+    `      ${paths.map((path) => `"0|${path}"`).join("|")}) command=$next ;;`,
+    `      *) arguments=1 ;;`,
+    `    esac`,
+    `  done`,
+    `  case "$command" in`,
+    ...cases,
     `  esac`,
-    `  COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))`,
+    `  [ "$arguments" = 0 ] || first=""`,
+    `  COMPREPLY=($(compgen -W "$first $flags" -- "\${COMP_WORDS[COMP_CWORD]}"))`,
     `}`,
     `complete -o default -F _${name}_completion ${name}`,
     "",

@@ -5,15 +5,17 @@ import { listClusters } from "../../controllers/cluster/observe.ts";
 import { applyCluster } from "../../controllers/cluster/reconcile.ts";
 import { applyRegistry } from "../../controllers/registry/reconcile.ts";
 import type { EnsureResult } from "../../registries/registries.ts";
-import type { Cluster } from "../../resources/cluster.ts";
-import { clusterNameFromContext } from "../../resources/ctlptl.ts";
-import { type Document, loadDocuments } from "../../resources/documents.ts";
+import { type Cluster, providers } from "../../resources/cluster.ts";
+import { clusterNameFromContext, ctlptlProducts } from "../../resources/ctlptl.ts";
+import type { Document } from "../../resources/documents.ts";
+import { apiVersion } from "../../resources/metadata.ts";
 import type { Registry } from "../../resources/registry.ts";
 import { reportReaped } from "../../runner/with.ts";
 import type { CommandContext } from "../cli.ts";
-import { collect } from "./options.ts";
-import { readDocuments } from "./documents.ts";
+import { collect, wholeNumberOf } from "./options.ts";
+import { documentFrom, readDocuments } from "./documents.ts";
 import { addPrintOptions, formatOf, type PrintFlags, printResources } from "./printing.ts";
+import { shownName } from "./resource-names.ts";
 
 interface ApplyFlags extends PrintFlags {
   filename?: string[];
@@ -148,9 +150,15 @@ interface CreateClusterFlags extends PrintFlags {
   name?: string;
   registry?: string;
   kubernetesVersion?: string;
-  minCpus?: string;
-  nodes?: string;
+  minCpus?: number;
+  nodes?: number;
   mergeKubeconfig: boolean;
+}
+
+interface CreateRegistryFlags extends PrintFlags {
+  port?: number;
+  listenAddress?: string;
+  image?: string;
 }
 
 export function registerCreate(program: Command, context: CommandContext): void {
@@ -158,45 +166,59 @@ export function registerCreate(program: Command, context: CommandContext): void 
   const cluster = create
     .command("cluster")
     .description("make a cluster")
-    .argument("<product>", "kind or bare")
+    .argument("<product>", providers.join(" or "))
     .option("--name <name>", "its name; default: the product's")
     .option("--registry <name>", "the registry that it pulls from, made when there is none")
     .option("--kubernetes-version <version>", "v1.36 for the newest patch to be had, v1.36.3 for that one")
-    .option("--min-cpus <number>", "CPUs that the Docker host must have")
-    .option("--nodes <number>", "number of nodes, the control plane among them")
+    .option("--min-cpus <number>", "CPUs that the Docker host must have", wholeNumberOf)
+    .option("--nodes <number>", "number of nodes, the control plane among them", wholeNumberOf)
     .option("--merge-kubeconfig", "put its context into your own kubeconfig and make it current", context.isCtlptl);
   addPrintOptions(cluster).action(async (product: string, flags: CreateClusterFlags) => {
-    const name = flags.name ?? product;
-    const text = JSON.stringify({
-      apiVersion: "seatrial.dev/v1alpha1",
-      kind: "Cluster",
-      metadata: { name: context.isCtlptl ? clusterNameFromContext(name) : name },
-      spec: {
-        provider: product,
-        ...(flags.registry ? { registry: flags.registry } : {}),
-        ...(flags.kubernetesVersion ? { kubernetesVersion: flags.kubernetesVersion } : {}),
-        ...(flags.minCpus ? { minCPUs: Number(flags.minCpus) } : {}),
-        ...(flags.nodes ? { nodes: Number(flags.nodes) } : {}),
-      },
-    });
-    await createOne(loadDocuments(text, "command line")[0]!, flags, context);
+    await createOne(clusterFrom(product, flags, context), flags, context);
   });
   const registry = create
     .command("registry")
     .description("make a registry")
-    .argument("<name>")
-    .option("--port <number>", "port on the Docker host; 0 for any that is free")
+    .argument("<name>", "its name, and the host that nodes pull from")
+    .option("--port <number>", "port on the Docker host; 0 for any that is free", wholeNumberOf)
     .option("--listen-address <address>", "address of the Docker host that it listens on")
     .option("--image <image>", "image of the registry");
-  addPrintOptions(registry).action(async (name: string, flags: PrintFlags & { port?: string; listenAddress?: string; image?: string }) => {
-    const spec = {
-      ...(flags.port ? { port: Number(flags.port) } : {}),
-      ...(flags.listenAddress ? { listenAddress: flags.listenAddress } : {}),
-      ...(flags.image ? { image: flags.image } : {}),
-    };
-    const text = JSON.stringify({ apiVersion: "seatrial.dev/v1alpha1", kind: "Registry", metadata: { name }, spec });
-    await createOne(loadDocuments(text, "command line")[0]!, { ...flags, mergeKubeconfig: false }, context);
+  addPrintOptions(registry).action(async (name: string, flags: CreateRegistryFlags) => {
+    const spec = { port: flags.port, listenAddress: flags.listenAddress || undefined, image: flags.image || undefined };
+    const document = documentFrom(
+      { apiVersion, kind: "Registry", metadata: { name }, spec },
+      { "metadata.name": "NAME", "spec.port": "--port", "spec.listenAddress": "--listen-address", "spec.image": "--image" },
+    );
+    await createOne(document, { ...flags, mergeKubeconfig: false }, context);
   });
+}
+
+function clusterFrom(product: string, flags: CreateClusterFlags, context: CommandContext): Document {
+  if (!providers.some((provider) => provider === product)) {
+    const isKnown = ctlptlProducts.some((each) => each === product);
+    throw new SeatrialError(
+      "usage",
+      `${shownName(product)} is not ${isKnown ? "supported yet" : "a kind of cluster"}: ${providers.join(" and ")} are`,
+    );
+  }
+  const name = flags.name ?? product;
+  const spec = {
+    provider: product,
+    registry: flags.registry || undefined,
+    kubernetesVersion: flags.kubernetesVersion || undefined,
+    minCPUs: flags.minCpus,
+    nodes: flags.nodes,
+  };
+  return documentFrom(
+    { apiVersion, kind: "Cluster", metadata: { name: context.isCtlptl ? clusterNameFromContext(name) : name }, spec },
+    {
+      "metadata.name": "--name",
+      "spec.registry": "--registry",
+      "spec.kubernetesVersion": "--kubernetes-version",
+      "spec.minCPUs": "--min-cpus",
+      "spec.nodes": "--nodes",
+    },
+  );
 }
 
 async function createOne(document: Document, flags: PrintFlags & { mergeKubeconfig: boolean }, context: CommandContext): Promise<void> {

@@ -8,7 +8,7 @@ import { clusterNameFromContext } from "../../resources/ctlptl.ts";
 import type { CommandContext } from "../cli.ts";
 import { collect } from "./options.ts";
 import { readDocuments } from "./documents.ts";
-import { nounOf } from "./get.ts";
+import { canBeNamed, findRecord, namedBy, type Noun, shownName } from "./resource-names.ts";
 
 interface DeleteFlags {
   filename?: string[];
@@ -17,26 +17,29 @@ interface DeleteFlags {
 }
 
 interface Doomed {
-  kind: "cluster" | "registry";
+  kind: Noun;
   name: string;
   /** The name as the user wrote it. */
   shown: string;
   /** API group of the document that it was declared in. */
   group: string;
+  /** The Docker host of a registry that goes with its cluster; absent for the one that the command speaks to. */
+  dockerHost?: string | undefined;
 }
 
 export function registerDelete(program: Command, context: CommandContext): void {
   program
     .command("delete")
     .description("delete clusters and registries, with all that is in them")
-    .argument("[kind]", "cluster or registry")
-    .argument("[names...]")
+    .argument("[kind]", "cluster or registry, or KIND/NAME")
+    .argument("[names...]", "those to delete, or more of KIND/NAME")
     .option("-f, --filename <file>", "delete what these documents declare (again for more)", collect)
     .option("--ignore-not-found", "what is not there is no error")
     .option("--cascade <true|false>", "also delete the registry of a cluster", "false")
-    .action(async (kind: string | undefined, names: string[], flags: DeleteFlags) => {
-      const doomed = flags.filename ? await declared(flags.filename, context) : await named(kind, names, context);
+    .action(async (_kind: string | undefined, _names: string[], flags: DeleteFlags, { args }: Command) => {
       if (!["true", "false"].includes(flags.cascade)) throw new SeatrialError("usage", `--cascade ${flags.cascade}: true or false`);
+      if (flags.filename && args.length > 0) throw new SeatrialError("usage", `either -f or ${args.join(" ")}: not both`);
+      const doomed = flags.filename ? await declared(flags.filename, context) : await named(args, context);
       const registries = flags.cascade === "true" ? await registriesOf(doomed, context) : [];
       // Registries first, as ctlptl has it; the clusters all at once. What fails keeps nothing else from being deleted.
       const failures: unknown[] = [];
@@ -61,59 +64,62 @@ async function declared(files: readonly string[], context: CommandContext): Prom
   });
 }
 
-async function named(word: string | undefined, names: readonly string[], context: CommandContext): Promise<Doomed[]> {
-  if (word === undefined || names.length === 0) {
+async function named(words: readonly string[], context: CommandContext): Promise<Doomed[]> {
+  const called = namedBy(words).flatMap(({ noun, name }) => (name === undefined ? [] : [{ kind: noun, shown: name }]));
+  if (called.length === 0) {
     throw new SeatrialError("usage", "nothing to delete was named", {
       hint: "seatrial delete cluster NAME…, seatrial delete registry NAME…, or seatrial delete -f FILE",
     });
   }
-  const kind = nounOf(word);
-  return await Promise.all(
-    names.map(async (shown) => ({
-      kind,
-      shown,
-      group: groupOf(context.isCtlptl),
-      name: kind === "registry" ? shown : await clusterNamed(shown, context),
-    })),
-  );
+  const doomed = new Map<string, Doomed>(); // Each once, however often and by whichever of its names it is called.
+  for (const { kind, shown } of called) {
+    const name = kind === "registry" ? shown : await clusterNamed(shown, context);
+    if (!doomed.has(`${kind}/${name}`)) doomed.set(`${kind}/${name}`, { kind, name, shown, group: groupOf(context.isCtlptl) });
+  }
+  return [...doomed.values()];
 }
 
-/** A cluster may be called by its name or by its context; a name of our own that looks like a context comes first. */
+/** A cluster may be called by its name or by its context, which for ctlptl comes first. */
 async function clusterNamed(shown: string, context: CommandContext): Promise<string> {
-  if (!context.isCtlptl && (await context.workspace.records.read(shown))) return shown;
-  return clusterNameFromContext(
-    shown.startsWith("bare-") && !(await context.workspace.records.read(shown)) ? shown.slice("bare-".length) : shown,
-  );
+  const ofContext = clusterNameFromContext(shown);
+  if (context.isCtlptl && ofContext !== shown) return ofContext;
+  return (await findRecord(context.workspace.records, shown))?.name ?? ofContext;
 }
 
 async function registriesOf(doomed: readonly Doomed[], context: CommandContext): Promise<Doomed[]> {
   const records = await Promise.all(
-    doomed.filter(({ kind }) => kind === "cluster").map(({ name }) => context.workspace.records.read(name)),
+    doomed.filter(({ kind, name }) => kind === "cluster" && canBeNamed(kind, name)).map(({ name }) => context.workspace.records.read(name)),
   );
-  const names = new Set(records.map((record) => record?.resource.spec.registry).filter((name) => name !== undefined));
+  // A registry of the same name on another host is another one.
+  const hosts = new Map(
+    records.flatMap((record) => (record?.resource.spec.registry ? [[record.resource.spec.registry, record.dockerHost] as const] : [])),
+  );
   const others = (await context.workspace.records.all()).filter(
     ({ name }) => !doomed.some((one) => one.kind === "cluster" && one.name === name),
   );
   for (const { name, resource } of others) {
-    if (!names.delete(resource.spec.registry ?? "")) continue;
+    if (!hosts.delete(resource.spec.registry ?? "")) continue;
     context.output.err(`registry ${resource.spec.registry} stays: cluster ${name} uses it too`);
   }
-  return [...names]
-    .filter((name) => !doomed.some((one) => one.kind === "registry" && one.name === name))
-    .map((name) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl) }));
+  return [...hosts]
+    .filter(([name]) => !doomed.some((one) => one.kind === "registry" && one.name === name))
+    .map(([name, dockerHost]) => ({ kind: "registry", name, shown: name, group: groupOf(context.isCtlptl), dockerHost }));
 }
 
 function groupOf(isCtlptl: boolean): string {
   return isCtlptl ? "ctlptl.dev" : "seatrial.dev";
 }
 
-async function deleteOne({ kind, name, shown, group }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
+async function deleteOne({ kind, name, shown, group, dockerHost }: Doomed, flags: DeleteFlags, context: CommandContext): Promise<void> {
   const { workspace, output } = context;
   const isDeleted =
-    kind === "cluster"
+    canBeNamed(kind, name) &&
+    (kind === "cluster"
       ? await deleteCluster(workspace, name, context.signals.signal)
-      : await deleteRegistry(workspace, name, context.isCtlptl, context.signals.signal);
+      : await deleteRegistry(await workspace.onHost(dockerHost), name, context.isCtlptl, context.signals.signal));
   if (isDeleted) output.out(`${kind}.${group}/${shown} deleted`);
   else if (!flags.ignoreNotFound)
-    throw new SeatrialError("not-found", `there is no ${kind} ${shown}`, { hint: `seatrial get ${kind} lists those that there are` });
+    throw new SeatrialError("not-found", `there is no ${kind} ${shownName(shown)}`, {
+      hint: `seatrial get ${kind} lists those that there are`,
+    });
 }

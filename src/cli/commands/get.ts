@@ -2,39 +2,35 @@
 import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
 import { listClusters } from "../../controllers/cluster/observe.ts";
+import { kubeconfigOf } from "../../controllers/cluster/reconcile.ts";
 import type { Cluster } from "../../resources/cluster.ts";
 import { clusterNameFromContext } from "../../resources/ctlptl.ts";
 import type { Registry } from "../../resources/registry.ts";
 import type { CommandContext } from "../cli.ts";
 import { clustersTable, ctlptlClustersTable, registriesTable } from "../print/tables.ts";
 import { addPrintOptions, formatOf, type PrintFlags, printResources } from "./printing.ts";
+import { namedBy, recordOfCluster, shownName } from "./resource-names.ts";
 
 interface GetFlags extends PrintFlags {
   fieldSelector?: string;
   ignoreNotFound?: boolean;
 }
 
-type Noun = "cluster" | "registry";
-
-export function nounOf(word: string): Noun {
-  const nouns: Record<string, Noun> = { cluster: "cluster", clusters: "cluster", registry: "registry", registries: "registry" };
-  const noun = nouns[word];
-  if (!noun) throw new SeatrialError("usage", `${JSON.stringify(word)} is not a kind of resource`, { hint: "cluster or registry" });
-  return noun;
-}
-
 export function registerGet(program: Command, context: CommandContext): void {
   const command = program
     .command("get")
     .description("show clusters and registries")
-    .argument("[kind]", "cluster or registry; default: both")
-    .argument("[name]")
+    .argument("[kind]", "cluster or registry, or KIND/NAME; default: both")
+    .argument("[name]", "only this one")
     .option("--field-selector <selector>", "name=NAME, product=PRODUCT (or provider=PROVIDER), separated by commas")
     .option("--ignore-not-found", "an absent NAME is no error");
-  addPrintOptions(command).action(async (kind: string | undefined, name: string | undefined, flags: GetFlags) => {
+  addPrintOptions(command).action(async (_kind: string | undefined, _name: string | undefined, flags: GetFlags, { args }: Command) => {
     const format = formatOf(flags);
     const selector = parseSelector(flags.fieldSelector);
-    const noun = kind === undefined ? undefined : nounOf(kind);
+    const [asked, another] = namedBy(args);
+    if (another)
+      throw new SeatrialError("usage", "get shows one by its name, or all", { hint: "seatrial get KIND NAME, seatrial get KIND" });
+    const { noun, name } = asked ?? {};
     // ctlptl shows clusters when it is asked for nothing.
     const wantsClusters = noun !== "registry";
     const wantsRegistries = noun === "registry" || (noun === undefined && !context.isCtlptl);
@@ -42,7 +38,9 @@ export function registerGet(program: Command, context: CommandContext): void {
     const registries = wantsRegistries ? select(await listRegistries(context, noun === "registry"), name, selector, context) : [];
     if (name !== undefined && clusters.length + registries.length === 0) {
       if (flags.ignoreNotFound) return;
-      throw new SeatrialError("not-found", `there is no ${noun} ${name}`, { hint: `seatrial get ${noun} lists those that there are` });
+      throw new SeatrialError("not-found", `there is no ${noun} ${shownName(name)}`, {
+        hint: `seatrial get ${noun} lists those that there are`,
+      });
     }
     if (format) {
       printResources([...clusters, ...registries], format, context, { list: name === undefined });
@@ -62,13 +60,8 @@ export function registerGet(program: Command, context: CommandContext): void {
     .description("print the path of a cluster's own kubeconfig: KUBECONFIG=$(seatrial kubeconfig NAME)")
     .argument("<name>")
     .action(async (name: string) => {
-      const { records } = context.workspace;
-      const record = (await records.read(name)) ?? (await records.read(clusterNameFromContext(name)));
-      if (!record)
-        throw new SeatrialError("not-found", `there is no cluster ${name} of this installation`, {
-          hint: "seatrial get clusters lists those that there are",
-        });
-      context.output.out(records.kubeconfigOf(record.name));
+      const record = await recordOfCluster(context.workspace.records, name);
+      context.output.out(await kubeconfigOf(context.workspace, record, context.signals.signal));
     });
 }
 

@@ -1,10 +1,10 @@
 /** `seatrial history|status|logs|artifacts`: what happened, asked of the API: a server's, or over the data folder where none runs. */
 import { createWriteStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
+import { makeFolder } from "../../base/folder.ts";
 import { verdicts } from "../../resources/verdict.ts";
 import type { ApiClient } from "../../server/api/client.ts";
 import type { LineBody, RunBody } from "../../server/api/schemas.ts";
@@ -111,7 +111,7 @@ export function registerHistory(program: Command, context: CommandContext): void
           const file = join(to, path);
           // The server has checked it, and it is another machine's word.
           if (!file.startsWith(to + sep)) throw new SeatrialError("refused", `${JSON.stringify(path)} leads out of ${to}`);
-          await mkdir(dirname(file), { recursive: true });
+          makeFolder(dirname(file));
           await pipeline(await api.artifact(job, { path, attempt: number }), createWriteStream(file));
           written.push({ path, file });
           if (flags.output !== "json") output.err(file);

@@ -1,8 +1,8 @@
 /** `seatrial load IMAGE… --cluster NAME`: puts local images into a cluster's nodes. */
 import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
-import { clusterNameFromContext } from "../../resources/ctlptl.ts";
 import type { CommandContext } from "../cli.ts";
+import { recordOfCluster } from "./resource-names.ts";
 
 export function registerLoad(program: Command, context: CommandContext): void {
   program
@@ -12,11 +12,7 @@ export function registerLoad(program: Command, context: CommandContext): void {
     .requiredOption("--cluster <name>", "the cluster")
     .action(async (images: string[], flags: { cluster: string }) => {
       const { workspace, signals, output } = context;
-      const record = (await workspace.records.read(flags.cluster)) ?? (await workspace.records.read(clusterNameFromContext(flags.cluster)));
-      if (!record)
-        throw new SeatrialError("not-found", `there is no cluster ${flags.cluster} of this installation`, {
-          hint: "seatrial get clusters lists those that there are",
-        });
+      const record = await recordOfCluster(workspace.records, flags.cluster);
       const provider = await (await workspace.onHost(record.dockerHost)).provider(record.provider);
       if (!provider.loadImages)
         throw new SeatrialError("usage", `cluster ${record.name} is ${record.provider}: it has no nodes that could run an image`);

@@ -13,6 +13,12 @@ export function jsonOption(): Option {
   return new Option("-o, --output <format>", "print the answer in this form").choices(["json"]);
 }
 
+/** A whole number; what it may be is said where it is used. */
+export function wholeNumberOf(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
+}
+
 /** A whole number from 1. */
 export function countOf(text: string): number {
   if (/^[1-9]\d{0,9}$/.test(text)) return Number(text);

@@ -8,6 +8,8 @@ import type { PlannedJobRun } from "../../workflows/decide.ts";
 import type { Json } from "../../workflows/expressions.ts";
 import { labelsOf } from "../../workflows/matrix.ts";
 import { planRun, type JobRunView } from "../../workflows/plan.ts";
+import { readUserRules } from "../../server/runs-on.ts";
+import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
 import { jsonOption } from "./options.ts";
 import { chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
@@ -28,7 +30,7 @@ export function registerPlan(program: Command, context: CommandContext): void {
     .description("say what is wrong with the workflow files of this repository, all of it at once")
     .addOption(jsonOption())
     .action(async (flags: { output?: "json" }) => {
-      const files = await readWorkflows(environment.cwd);
+      const files = await readWorkflows(environment.cwd, await readUserRules(environment));
       const found = files.map(({ workflow }) => ({ path: workflow.path, name: workflow.name, jobs: workflow.jobs.map(({ id }) => id) }));
       if (flags.output === "json") return output.out(JSON.stringify(found, null, 2));
       for (const { workflow } of files) output.out(`${workflow.path}: ${workflow.jobs.length} job${workflow.jobs.length === 1 ? "" : "s"}`);
@@ -43,11 +45,12 @@ export function registerPlan(program: Command, context: CommandContext): void {
     .action(async (names: string[], flags: { event?: EventName; output?: "json" }) => {
       const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal: signals.signal });
       const source = await workingChange(environment, snapshot, flags.event, signals.signal);
-      const chosen = chooseWorkflows(await readWorkflows(snapshot.folder), names, source);
+      const rules = await readUserRules(environment);
+      const chosen = chooseWorkflows(await readWorkflows(snapshot.folder, rules), names, source);
       const plans = chosen.map((file) => ({
         workflow: file.workflow.name,
         path: file.workflow.path,
-        jobs: plannedJobs(file, githubOf(source)),
+        jobs: plannedJobs(file, githubOf(source), rules),
       }));
       if (flags.output === "json") return output.out(JSON.stringify(plans, null, 2));
       for (const { workflow, jobs } of plans) {
@@ -57,8 +60,8 @@ export function registerPlan(program: Command, context: CommandContext): void {
     });
 }
 
-function plannedJobs(file: WorkflowFile, github: Github): PlannedJob[] {
-  return [...plannedRuns(file, github)].map((planned) => {
+function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): PlannedJob[] {
+  return [...plannedRuns(file, github, rules)].map((planned) => {
     const note = planned.skip ?? (dependsOnOutputs(planned) ? "depends on outputs of other jobs" : planned.invalid);
     return {
       name: planned.name,
@@ -73,8 +76,13 @@ function plannedJobs(file: WorkflowFile, github: Github): PlannedJob[] {
 }
 
 /** @throws SeatrialError `usage` when a value that was asked for is in no cell of any job, as far as that is known before they run. */
-export function checkMatrix(files: readonly WorkflowFile[], source: Source, matrix: NonNullable<Run["spec"]["matrix"]>): void {
-  const planned = files.flatMap((file) => [...plannedRuns(file, githubOf(source))]);
+export function checkMatrix(
+  files: readonly WorkflowFile[],
+  source: Source,
+  matrix: NonNullable<Run["spec"]["matrix"]>,
+  rules: readonly RunsOnRule[],
+): void {
+  const planned = files.flatMap((file) => [...plannedRuns(file, githubOf(source), rules)]);
   if (planned.some(dependsOnOutputs)) return;
   const cells = planned.map(({ cell }) => JSON.parse(cell ?? "{}") as Record<string, Json>);
   for (const [key, values] of Object.entries(matrix)) {
@@ -98,10 +106,10 @@ function dependsOnOutputs({ invalid }: PlannedJobRun): boolean {
 }
 
 /** Lets the run pass, job by job: what comes of outputs is not known before. */
-function* plannedRuns({ workflow }: WorkflowFile, github: Github): Generator<PlannedJobRun> {
+function* plannedRuns({ workflow }: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): Generator<PlannedJobRun> {
   const jobRuns: JobRunView[] = [];
   for (;;) {
-    const { create } = planRun({ run: "plan", workflow, contexts: { github, vars: {} }, jobRuns, isAborted: false });
+    const { create } = planRun({ run: "plan", workflow, contexts: { github, vars: {} }, jobRuns, policy: { rules }, isAborted: false });
     if (create.length === 0) return;
     for (const { name, spec } of create) {
       yield spec;

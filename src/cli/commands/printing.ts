@@ -1,6 +1,7 @@
 /** The `-o` options, which every command that shows resources has, and the way that they are shown. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { SeatrialError } from "../../base/errors.ts";
 import type { Cluster } from "../../resources/cluster.ts";
 import { isFromCtlptl, toCtlptl } from "../../resources/ctlptl.ts";
 import type { Registry } from "../../resources/registry.ts";
@@ -17,13 +18,16 @@ export function addPrintOptions(command: Command): Command {
   return command
     .option("-o, --output <format>", "json|yaml|kyaml|name|jsonpath=TEMPLATE|jsonpath-file=FILE|jsonpath-as-json=TEMPLATE")
     .option("--template <template>", "the template or its file, when -o names none")
-    .option("--allow-missing-template-keys [bool]", "treat a field that is not there as empty", (value) => value !== "false", true)
+    .option("--allow-missing-template-keys", "treat a field that is not there as empty; =false: as an error", true)
     .option("--show-managed-fields", "accepted as ctlptl does; our resources have none");
 }
 
 /** Undefined when no format was asked for. Called first, so that a typo is found before anything is done. */
 export function formatOf(flags: PrintFlags): Format | undefined {
-  if (!flags.output) return undefined;
+  if (!flags.output) {
+    if (flags.template === undefined) return undefined;
+    throw new SeatrialError("usage", "--template is for an -o that takes one", { hint: "-o jsonpath --template='{.metadata.name}'" });
+  }
   return parseFormat(flags.output, {
     template: flags.template,
     allowMissingKeys: flags.allowMissingTemplateKeys,

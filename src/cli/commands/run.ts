@@ -10,6 +10,8 @@ import { events, type EventName, type Source } from "../../resources/run.ts";
 import { parseDotenv } from "../../secrets/dotenv.ts";
 import { reportReaped } from "../../runner/with.ts";
 import type { NewRun, RunView } from "../../server/api/schemas.ts";
+import { readUserRules } from "../../server/runs-on.ts";
+import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
 import { LineTree, LiveTree } from "../print/run-tree.ts";
 import { packageVersion } from "./about.ts";
@@ -60,20 +62,23 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
     throw new SeatrialError("usage", "--for says how long --hold keeps clusters: it needs --hold");
   const matrix = flags.matrix && matrixOf(flags.matrix);
   // While git looks at the working tree, what runs the jobs is loaded and opened.
-  const choosing = chooseHere(names, flags, matrix, context);
-  choosing.catch(() => {}); // Awaited below.
+  const reading = readUserRules(environment);
+  const choosing = chooseHere(names, flags, matrix, reading, context);
+  const folder = choosing.then((here) => here.folder);
+  for (const each of [reading, choosing, folder]) each.catch(() => {}); // Awaited below.
   const [secrets, vars] = await Promise.all([readValues(flags.secretsFile, context), readValues(flags.varsFile, context)]);
   const { openOneShot, reapOneShots } = await import("../../server/one-shot.ts");
   for (const run of await reapOneShots(environment, new Date()))
     output.err(`seatrial: ${run} was ended: the command that ran it was killed`);
   await reportReaped(workspace, { signal });
   await using engine = await openOneShot(workspace, {
-    folder: choosing.then(({ folder }) => folder),
+    folder,
     secrets,
     vars,
     version: packageVersion(),
+    rules: await reading,
     executor: executorOf(flags.executor, environment),
-    kubectl: async () => (await context.programs.find({ name: "kubectl" })).path,
+    kubectl: async (signal) => (await context.programs.find({ name: "kubectl" }, signal)).path,
   });
   const { source, chosen } = await choosing;
   const runs: string[] = [];
@@ -115,16 +120,27 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
 }
 
 /** What is in the working tree, and what of it is to be run. @throws SeatrialError `usage` when that is nothing. */
-async function chooseHere(names: string[], flags: RunFlags, matrix: NewRun["matrix"], { environment, signals }: CommandContext) {
+async function chooseHere(
+  names: string[],
+  flags: RunFlags,
+  matrix: NewRun["matrix"],
+  reading: Promise<readonly RunsOnRule[]>,
+  { environment, signals }: CommandContext,
+) {
   const { signal } = signals;
   const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal });
-  const [files, source] = await Promise.all([readWorkflows(snapshot.folder), workingChange(environment, snapshot, flags.event, signal)]);
+  const rules = await reading;
+  const [files, source] = await Promise.all([
+    readWorkflows(snapshot.folder, rules),
+    workingChange(environment, snapshot, flags.event, signal),
+  ]);
   const chosen = chooseJobs(chooseWorkflows(files, names, source), flags.job);
   if (matrix)
     checkMatrix(
       chosen.map(({ file }) => file),
       source,
       matrix,
+      rules,
     );
   return { folder: snapshot.folder, source, chosen };
 }

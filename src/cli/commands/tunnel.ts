@@ -1,6 +1,7 @@
 /** `seatrial tunnel`: keeps the APIs and registries of a remote Docker host reachable from here, until it is ended. */
 import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
+import { kubeconfigOf } from "../../controllers/cluster/reconcile.ts";
 import { registriesReach } from "../../controllers/registry/reconcile.ts";
 import type { CommandContext } from "../cli.ts";
 
@@ -14,15 +15,16 @@ export function registerTunnel(program: Command, context: CommandContext): void 
       const { host, address } = await workspace.docker();
       if (host.isLocal) throw new SeatrialError("usage", `Docker at ${address} is this machine's: everything on it can be reached already`);
       const records = (await workspace.records.all()).filter(
-        (record) => record.dockerHost === address && (names.length === 0 || names.includes(record.name)),
+        ({ name, dockerHost, phase }) => dockerHost === address && (names.length === 0 ? phase === "Ready" : names.includes(name)),
       );
       const missing = names.filter((name) => !records.some((record) => record.name === name));
       if (missing.length > 0)
         throw new SeatrialError("not-found", `there is no cluster ${missing.join(", ")} of this installation at ${address}`);
       for (const record of records) {
         const provider = await workspace.provider(record.provider);
-        await provider.reach?.(workspace.records.targetOf(record), workspace.records.kubeconfigOf(record.name), signals.signal);
-        output.out(`cluster ${record.name}: export KUBECONFIG=${workspace.records.kubeconfigOf(record.name)}`);
+        const kubeconfig = await kubeconfigOf(workspace, record, signals.signal);
+        await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signals.signal);
+        output.out(`cluster ${record.name}: export KUBECONFIG=${kubeconfig}`);
       }
       for (const { name, localPort } of await registriesReach(workspace, signals.signal))
         output.out(`registry ${name}: localhost:${localPort}`);

@@ -1,9 +1,10 @@
 /** `seatrial up|down|server|crds`: the server of this machine, or over a cluster. */
 import { spawn } from "node:child_process";
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
+import { makeFolder } from "../../base/folder.ts";
 import { limits } from "../../base/limits.ts";
 import { waitFor } from "../../base/wait.ts";
 import { stopDaemon } from "../../process/daemon.ts";
@@ -28,7 +29,9 @@ export function registerUp(program: Command, context: CommandContext): void {
   const { environment, output } = context;
   const withOptions = (command: Command) =>
     command
-      .option("--listen <address>", "where people reach it", addressOf, addressOf(defaultListen))
+      .addOption(
+        new Option("--listen <address>", "where people reach it").argParser(addressOf).default(addressOf(defaultListen), defaultListen),
+      )
       .option("--repository <path>", "a repository on this machine whose pushes are tested (again for more)", collect)
       .addOption(executorOption())
       .option("--config <file>", "the forges: docs/guides/server.md");
@@ -95,7 +98,7 @@ async function serve(flags: UpFlags, context: CommandContext): Promise<void> {
 async function detach(flags: UpFlags, { environment, output }: CommandContext): Promise<void> {
   const running = await readServerFile(environment);
   if (running) return output.out(running.url);
-  await mkdir(environment.dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(environment.dataDir, 0o700);
   const path = join(environment.dataDir, "server.log");
   const log = await open(path, "a", 0o600);
   const { hostname, port } = flags.listen;

@@ -1,13 +1,13 @@
 /** `seatrial with kind|bare|-f FILE -- COMMAND…` */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { messageOf, SeatrialError } from "../../base/errors.ts";
+import { SeatrialError } from "../../base/errors.ts";
 import { type Cluster, providers } from "../../resources/cluster.ts";
-import { loadDocuments } from "../../resources/documents.ts";
+import { apiVersion } from "../../resources/metadata.ts";
 import type { Registry } from "../../resources/registry.ts";
 import { ownFailureCode, runWith } from "../../runner/with.ts";
 import type { CommandContext } from "../cli.ts";
+import { documentFrom, readDocuments, sourceName } from "./documents.ts";
 import { collect } from "./options.ts";
 
 interface WithFlags {
@@ -23,8 +23,9 @@ export function registerWith(program: Command, context: CommandContext): void {
     .command("with")
     .description("run a command in a throwaway cluster, and delete the cluster whatever happens")
     .usage("kind|bare|-f FILE [options] -- COMMAND [ARGUMENT…]")
-    .argument("[words...]", "what to boot, and after -- the command")
-    .option("-f, --filename <file>", "boot what this file declares: one Cluster, and at most one Registry")
+    .argument("[what]", `what to boot: ${providers.join(" or ")}; or -f`)
+    .argument("[command...]", "after --: the command and its arguments")
+    .option("-f, --filename <file>", "boot what this file, - for standard input, or URL declares: one Cluster, and at most one Registry")
     .option("--image <tag>", "put this image of the Docker host into the cluster's registry (again for more)", collect)
     .option("--kubernetes-version <version>", "v1.36 for the newest patch to be had, v1.36.3 for that one")
     .option("--keep-on-failure", "leave the cluster when the command fails")
@@ -34,11 +35,11 @@ export function registerWith(program: Command, context: CommandContext): void {
       "after",
       `
 The command finds KUBECONFIG, ARTIFACTS (a folder), and where the cluster has nodes REGISTRY (to push to from here)
-and REGISTRY_IN_CLUSTER (the same registry, from nodes and pods). Exit code: the command's; ${ownFailureCode} when Seatrial
-failed; 128+n when signal n ended it.`,
+and REGISTRY_IN_CLUSTER (the same registry, from nodes and pods). Exit code: the command's; 2 when
+this command line is wrong; ${ownFailureCode} when Seatrial failed, or there is no such command; 128+n when signal n ended it.`,
     )
-    .action(async (words: string[], flags: WithFlags) => {
-      const { what, command } = splitWords(words, flags);
+    .action(async (_what: string | undefined, _command: string[], flags: WithFlags, command: Command) => {
+      const { what, program } = splitWords(command.args, afterDashes(context.argv), flags);
       context.exitCode = ownFailureCode;
       const { cluster, registry } = await documentsFor(what, flags, context);
       context.exitCode = await runWith(context.workspace, {
@@ -47,29 +48,42 @@ failed; 128+n when signal n ended it.`,
         images: flags.image ?? [],
         keepOnFailure: flags.keepOnFailure ?? false,
         junit: flags.junit === undefined ? undefined : resolve(context.environment.cwd, flags.junit),
-        command,
+        command: program,
         signals: context.signals,
       });
     });
 }
 
-function splitWords(words: string[], flags: WithFlags): { what: string | undefined; command: [string, ...string[]] } {
-  const hasProvider = flags.filename === undefined;
-  const what = hasProvider ? words[0] : undefined;
-  const rest = hasProvider ? words.slice(1) : words;
-  const [program, ...args] = rest;
-  if (hasProvider && !providers.some((provider) => provider === what)) {
-    throw new SeatrialError(
-      "usage",
-      what === undefined ? "what shall be booted is missing" : `${JSON.stringify(what)} is not a kind of cluster`,
-      {
-        hint: `seatrial with ${providers.join("|")} -- COMMAND, or seatrial with -f FILE -- COMMAND`,
-      },
-    );
+/** How many words come after `--`; undefined without it. */
+function afterDashes(argv: readonly string[]): number | undefined {
+  const at = argv.indexOf("--");
+  return at === -1 ? undefined : argv.length - at - 1;
+}
+
+/** @param ofCommand how many of the words are the command's for certain: those after `--`. */
+function splitWords(
+  words: readonly string[],
+  ofCommand: number | undefined,
+  flags: WithFlags,
+): { what: string | undefined; program: [string, ...string[]] } {
+  const hint = `seatrial with ${providers.join("|")} -- COMMAND, or seatrial with -f FILE -- COMMAND`;
+  const isProvider = (word: string | undefined) => providers.some((provider) => provider === word);
+  const hasFile = flags.filename !== undefined;
+  const [first] = words;
+  if (hasFile && (ofCommand === undefined ? isProvider(first) : words.length > ofCommand)) {
+    throw new SeatrialError("usage", `either ${first} or -f ${flags.filename}: the file says what is booted`, { hint });
   }
+  if (!hasFile && !isProvider(first)) {
+    const message = first === undefined ? "what shall be booted is missing" : `${JSON.stringify(first)} is not a kind of cluster`;
+    throw new SeatrialError("usage", message, { hint });
+  }
+  const what = hasFile ? undefined : first;
+  const [program, ...args] = hasFile ? words : words.slice(1);
   if (program === undefined)
     throw new SeatrialError("usage", "the command is missing", { hint: `seatrial with ${what ?? "-f FILE"} -- COMMAND` });
-  return { what, command: [program, ...args] };
+  if (what !== undefined && ofCommand !== undefined && words.length > ofCommand + 1)
+    throw new SeatrialError("usage", `${JSON.stringify(program)} is neither before nor in the command: that begins after --`, { hint });
+  return { what, program: [program, ...args] };
 }
 
 async function documentsFor(
@@ -79,26 +93,19 @@ async function documentsFor(
 ): Promise<{ cluster: Cluster; registry: Registry | undefined }> {
   const version = flags.kubernetesVersion;
   if (what !== undefined) {
-    const text = JSON.stringify({
-      apiVersion: "seatrial.dev/v1alpha1",
-      kind: "Cluster",
-      metadata: { name: "throwaway" },
-      spec: { provider: what, ...(version ? { kubernetesVersion: version } : {}) },
-    });
-    const [document] = loadDocuments(text, "command line");
-    return { cluster: document!.resource as Cluster, registry: undefined };
+    const spec = { provider: what, kubernetesVersion: version || undefined };
+    const asked = { apiVersion, kind: "Cluster", metadata: { name: "throwaway" }, spec };
+    const document = documentFrom(asked, { "spec.kubernetesVersion": "--kubernetes-version" });
+    return { cluster: document.resource as Cluster, registry: undefined };
   }
   const file = flags.filename!;
-  const text = await readFile(resolve(context.environment.cwd, file), "utf8").catch((error: unknown) => {
-    throw new SeatrialError("usage", `cannot read ${file}: ${messageOf(error)}`, { cause: error });
-  });
-  const documents = loadDocuments(text, file);
+  const documents = await readDocuments([file], context);
   const clusters = documents.filter((document) => document.kind === "Cluster");
   const registries = documents.filter((document) => document.kind === "Registry");
   if (clusters.length !== 1 || registries.length > 1) {
     throw new SeatrialError(
       "usage",
-      `${file} declares ${clusters.length} clusters and ${registries.length} registries; seatrial with needs one cluster and at most one registry`,
+      `${sourceName(file)} declares ${clusters.length} clusters and ${registries.length} registries; seatrial with needs one cluster and at most one registry`,
     );
   }
   const cluster = clusters[0]!.resource;

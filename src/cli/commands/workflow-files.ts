@@ -7,6 +7,7 @@ import { didYouMean } from "../../resources/suggest.ts";
 import { workflowFiles } from "../../workflows/find.ts";
 import { selectJobs } from "../../workflows/plan.ts";
 import { readWorkflow } from "../../workflows/read.ts";
+import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import { isTriggered } from "../../workflows/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
 
@@ -15,8 +16,8 @@ export interface WorkflowFile {
   text: string;
 }
 
-/** All workflow files of the folder; what is wrong in any of them is told at once. */
-export async function readWorkflows(folder: string): Promise<WorkflowFile[]> {
+/** All workflow files of the folder; what is wrong in any of them is told at once. @param rules what labels of one's own mean. */
+export async function readWorkflows(folder: string, rules: readonly RunsOnRule[]): Promise<WorkflowFile[]> {
   const paths: string[] = [];
   for (const place of [".seatrial", ".github/workflows"]) {
     for (const name of await readdir(join(folder, place)).catch(() => [])) paths.push(`${place}/${name}`);
@@ -26,7 +27,7 @@ export async function readWorkflows(folder: string): Promise<WorkflowFile[]> {
   for (const path of workflowFiles(paths)) {
     const text = await readFile(join(folder, path), "utf8");
     try {
-      files.push({ workflow: readWorkflow(text, path), text });
+      files.push({ workflow: readWorkflow(text, path, rules), text });
     } catch (error) {
       if (!(error instanceof InvalidError)) throw error;
       problems.push(...error.problems);

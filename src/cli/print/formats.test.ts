@@ -139,6 +139,6 @@ test("any value can be read back from its YAML and KYAML", () => {
       expect(parse(kyaml(object))).toEqual(object);
       expect(parse(printObjects([object as Printable], { type: "yaml" }))).toEqual(object);
     }),
-    { numRuns: 500 },
+    { numRuns: 500, examples: [[0, "\n\v\n\u00a0"]] },
   );
 });

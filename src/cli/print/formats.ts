@@ -1,6 +1,6 @@
 /** `-o`: the formats in which commands print resources, those of kubectl and ctlptl, but for Go templates. */
 import { stringify } from "yaml";
-import { SeatrialError } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { goJson, sorted } from "./json.ts";
 import { type JsonPathOptions, parseJsonPath } from "./jsonpath.ts";
 import { kyaml } from "./kyaml.ts";
@@ -45,7 +45,7 @@ export function parseFormat(text: string, options: FormatOptions): Format {
           hint: `-o ${type}=${type === "jsonpath-file" ? "FILE" : "'{.metadata.name}'"}`,
         });
       const how: JsonPathOptions = { asJson: type === "jsonpath-as-json", allowMissing: options.allowMissingKeys ?? true };
-      return { type: "jsonpath", print: parseJsonPath(type === "jsonpath-file" ? options.readFile(template) : template, how) };
+      return { type: "jsonpath", print: parseJsonPath(type === "jsonpath-file" ? readTemplate(template, options) : template, how) };
     }
     case "go-template":
     case "go-template-file":
@@ -58,6 +58,14 @@ export function parseFormat(text: string, options: FormatOptions): Format {
     }
   }
   throw new SeatrialError("usage", `-o ${text}: not a format that is known`, { hint: `one of ${formatNames.join(", ")}` });
+}
+
+function readTemplate(path: string, { readFile }: FormatOptions): string {
+  try {
+    return readFile(path);
+  } catch (error) {
+    throw new SeatrialError("usage", `-o jsonpath-file: cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** The same template for jsonpath, when it holds nothing but fields, literals and ranges; else undefined. */

@@ -38,10 +38,8 @@ function quoted(text: string, depth: number): string {
   const margin = indent(depth + 1);
   const folded = text
     .split(/(?<=\n)/)
-    // YAML drops leading spaces of a continued line unless they are escaped.
-    .map(
-      (line) => `${margin}${/^[^\S\n]/.test(line) ? "\\" : " "}${escaped(line.replace("\n", ""))}${line.endsWith("\n") ? "\\n" : ""}\\\n`,
-    );
+    // YAML drops leading spaces and tabs of a continued line unless they are escaped; other blanks are anyway.
+    .map((line) => `${margin}${/^[ \t]/.test(line) ? "\\" : " "}${escaped(line.replace("\n", ""))}${line.endsWith("\n") ? "\\n" : ""}\\\n`);
   return `"\\\n${folded.join("")}${margin}"`;
 }
 

@@ -23,13 +23,15 @@ export interface JobClustersOptions {
   clusters: Lister<ClusterResource>;
   /** Of this machine: the records, and where clusters without nodes run. */
   workspace: Workspace;
-  /** Of the host that a job was placed on. */
-  workspaceOf(host: string): Promise<Workspace>;
+  /** Of the place that a JobRun was given. */
+  workspaceOf(jobRun: string): Promise<Workspace>;
   /** Whether a JobRun is of a change that is not trusted. */
   isIsolated(jobRun: string | undefined): boolean;
   ownershipOf(attempt: string): Ownership;
   /** Folder for the logs of an attempt's clusters. */
   failuresDirOf(attempt: string): string;
+  /** For each half of a boot. Default: as the boot has it. */
+  readyTimeoutMs?: number | undefined;
   /** A boot has ended, or there is something new to tell of it: the key shall be reconciled. */
   wake(name: string): void;
   now(): Date;
@@ -39,8 +41,6 @@ interface Boot {
   uid: string;
   cluster: ThrowawayCluster | undefined;
   abort: AbortController;
-  /** What it does now; for people. */
-  progress: string;
   /** Resolves when nothing of the boot runs any more; never rejects. */
   ended: Promise<void>;
   outcome: { ok: true } | { ok: false; error: string } | undefined;
@@ -54,22 +54,19 @@ export class JobClusters {
     this.#options = options;
   }
 
-  async reconcile(name: string): Promise<void> {
+  /** @param signal is aborted when the server stops: what was interrupted is done again by the next. */
+  async reconcile(name: string, signal: AbortSignal): Promise<void> {
     const cluster = this.#options.clusters.get(name);
     const attempt = cluster?.metadata.labels?.[runLabels.attempt];
     if (!cluster || attempt === undefined) return;
-    if (cluster.metadata.deletionTimestamp !== undefined) return await this.#remove(cluster);
+    if (cluster.metadata.deletionTimestamp !== undefined) return await this.#remove(cluster, signal);
     const boot = this.#boots.get(name);
     if (boot?.uid === cluster.metadata.uid) return await this.#tell(cluster, boot);
     const record = await this.#options.workspace.records.read(name);
     // Another process booted it: it is Ready, or half made by one that is dead.
     if (record?.phase === "Ready" && cluster.status?.phase === "Ready") return;
-    if (record) await deleteRecorded(this.#options.workspace, record);
+    if (record) await deleteRecorded(this.#options.workspace, record, signal);
     await this.#begin(cluster, attempt);
-  }
-
-  clusterOf(name: string): ThrowawayCluster | undefined {
-    return this.#boots.get(name)?.cluster;
   }
 
   /** Ends the boots that run; what they made is deleted by themselves. */
@@ -82,7 +79,7 @@ export class JobClusters {
     const { metadata, spec } = cluster;
     const { wake } = this.#options;
     const abort = new AbortController();
-    const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, progress: "", ended: Promise.resolve(), outcome: undefined };
+    const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, ended: Promise.resolve(), outcome: undefined };
     this.#boots.set(metadata.name, boot);
     const isIsolated = this.#options.isIsolated(metadata.labels?.[runLabels.jobRun]);
     const refused = isIsolated ? whyNotIsolated(spec) : undefined;
@@ -101,9 +98,9 @@ export class JobClusters {
             ownership: this.#options.ownershipOf(attempt),
             isIsolated,
             failuresDir: this.#options.failuresDirOf(attempt),
-            onProgress: (line) => {
-              boot.progress = line;
-            },
+            failuresShownAs: "the job's artifacts",
+            readyTimeoutMs: this.#options.readyTimeoutMs,
+            onProgress: () => {}, // Nobody watches: the job says that it boots, and if that fails, why.
           });
           await boot.cluster.boot(signal);
           boot.outcome = { ok: true };
@@ -111,7 +108,6 @@ export class JobClusters {
         } catch (error) {
           boot.outcome = { ok: false, error: messageOf(error) };
           if (signal.aborted || number >= limits.clusterBoots) break;
-          boot.progress = `boot ${number} failed, and is tried once more: ${messageOf(error).split("\n")[0]}`;
         }
       }
       wake(metadata.name);
@@ -120,8 +116,8 @@ export class JobClusters {
   }
 
   async #workspaceOf({ metadata, spec }: Stored<ClusterResource>): Promise<Workspace> {
-    const host = metadata.labels?.[runLabels.host];
-    return spec.provider === "bare" || host === undefined ? this.#options.workspace : await this.#options.workspaceOf(host);
+    const jobRun = metadata.labels?.[runLabels.jobRun];
+    return spec.provider === "bare" || jobRun === undefined ? this.#options.workspace : await this.#options.workspaceOf(jobRun);
   }
 
   async #tell(cluster: Stored<ClusterResource>, boot: Boot): Promise<void> {
@@ -140,14 +136,14 @@ export class JobClusters {
     });
   }
 
-  async #remove(cluster: Stored<ClusterResource>): Promise<void> {
+  async #remove(cluster: Stored<ClusterResource>, signal: AbortSignal): Promise<void> {
     const { name } = cluster.metadata;
     const { store, workspace } = this.#options;
     const boot = this.#boots.get(name);
     boot?.abort.abort();
     await boot?.ended;
     const record = await workspace.records.read(name);
-    if (record) await deleteRecorded(workspace, record);
+    if (record) await deleteRecorded(workspace, record, signal);
     this.#boots.delete(name);
     await store.patch(clusterKind, name, { metadata: { finalizers: null } });
   }

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { currentContext, userKubeconfigPath } from "../../clusters/kubeconfig.ts";
-import type { ObservedCluster } from "../../clusters/provider.ts";
+import type { ClusterProvider, ObservedCluster } from "../../clusters/provider.ts";
 import type { ClusterRecord } from "../../clusters/records.ts";
 import { describeOwner, parseOwner } from "../../docker/ownership.ts";
 import { KubeClient, type KubeObject, parseKubeconfig } from "../../kube/client.ts";
@@ -58,10 +58,7 @@ async function describe(
   const kubeconfig = workspace.records.kubeconfigOf(observed.name);
   const context = contextNameOf({ ...resource, metadata: { ...resource.metadata, name: observed.name } });
   const provider = await workspace.provider(observed.provider);
-  const isAsked = observed.state === "running" && record && existsSync(kubeconfig);
-  const asked = isAsked
-    ? await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal)
-    : {};
+  const asked = record?.phase === "Ready" && observed.state === "running" ? await askRecorded(workspace, provider, record, signal) : {};
   const owner = record && parseOwner(record.owner);
   const status: ClusterStatus = {
     phase: phaseOf(observed, record, asked.error),
@@ -87,6 +84,18 @@ function phaseOf(observed: ObservedCluster, record: ClusterRecord | undefined, e
   if (observed.state === "paused") return "Paused";
   if (observed.state !== "running") return "Stopped";
   return error ? "Unreachable" : record ? "Ready" : "Running";
+}
+
+/** What its API says; a cluster that cannot be asked is not said to be Ready. */
+async function askRecorded(
+  workspace: Workspace,
+  provider: ClusterProvider,
+  record: ClusterRecord,
+  signal: AbortSignal | undefined,
+): Promise<Asked> {
+  const kubeconfig = workspace.records.kubeconfigOf(record.name);
+  if (!existsSync(kubeconfig)) return { error: `${kubeconfig} is gone; seatrial kubeconfig ${record.name} writes it anew` };
+  return await ask(kubeconfig, async () => await provider.reach?.(workspace.records.targetOf(record), kubeconfig, signal), signal);
 }
 
 interface Asked {

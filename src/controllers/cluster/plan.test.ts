@@ -39,6 +39,14 @@ const heldByOthers: ObservedCluster = {
   ownership: { instance: "they", owner: { hostId: "h", bootId: "b", pid: 1, startTime: "s" } },
 };
 
+const elsewhere = { there: "ssh://far", here: "unix:///var/run/docker.sock" };
+const onAnotherHost = {
+  action: "refuse",
+  code: "conflict",
+  message: "cluster demo is on ssh://far, and this command speaks to unix:///var/run/docker.sock; nothing was touched",
+  hint: expect.stringContaining("DOCKER_HOST=ssh://far"),
+};
+
 interface Row {
   name: string;
   given: Partial<PlanInput>;
@@ -51,6 +59,13 @@ const rows: Row[] = [
     name: "a record whose parts are gone",
     given: { record },
     plan: { action: "create", deletesFirst: { why: "nothing of it is there any more" } },
+  },
+  { name: "on another host", given: { record, elsewhere }, plan: onAnotherHost },
+  { name: "on another host, half made", given: { record: { ...record, phase: "Booting" }, elsewhere }, plan: onAnotherHost },
+  {
+    name: "on another host, and here another one of this installation: recreate would delete the other",
+    given: { record, elsewhere, observed: { ...observed, uid: "u2" }, desired: larger, mayRecreate: true },
+    plan: onAnotherHost,
   },
   { name: "as asked for", given: { observed, record }, plan: { action: "keep", differences: [], mustStart: false } },
   { name: "ours by its labels, its record lost", given: { observed }, plan: { action: "keep", differences: [], mustStart: false } },

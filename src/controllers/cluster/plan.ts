@@ -15,6 +15,8 @@ export interface PlanInput {
   observed: ObservedCluster | undefined;
   /** What this installation noted about that name. */
   record: ClusterRecord | undefined;
+  /** The Docker host that the record's cluster is on, and the one that this command speaks to, where they are not the same. */
+  elsewhere?: { there: string; here: string } | undefined;
   /** This installation's id. */
   instance: string;
   mayRecreate: boolean;
@@ -32,6 +34,15 @@ export type Plan =
 export function planCluster(input: PlanInput): Plan {
   const { desired, observed, record, instance } = input;
   const name = desired.metadata.name;
+  if (input.elsewhere) {
+    const { there, here } = input.elsewhere;
+    return {
+      action: "refuse",
+      code: "conflict",
+      message: `cluster ${name} is on ${there}, and this command speaks to ${here}; nothing was touched`,
+      hint: `with DOCKER_HOST=${there} the same command works on it; seatrial delete cluster ${name} deletes it, wherever it is`,
+    };
+  }
   const isRecorded = record !== undefined && (observed === undefined || isSame(observed, record));
   if (!observed) {
     // Its parts are gone, by whatever hand: a record alone is no cluster.

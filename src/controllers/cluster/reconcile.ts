@@ -4,17 +4,17 @@
  */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { SeatrialError } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { seconds } from "../../base/output.ts";
 import { bootCluster, newUid } from "../../clusters/boot.ts";
-import { isUsableKubeconfig, userKubeconfigPath, mergeKubeconfig, unmergeKubeconfig } from "../../clusters/kubeconfig.ts";
+import { isMergeable, isUsableKubeconfig, userKubeconfigPath, mergeKubeconfig, unmergeKubeconfig } from "../../clusters/kubeconfig.ts";
 import type { ObservedCluster, RegistryForNodes } from "../../clusters/provider.ts";
 import { waitUntilReady } from "../../clusters/ready.ts";
 import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
 import { publishedRegistry, publishRegistry, registryHosting } from "../../clusters/registry-wiring.ts";
 import { KubeClient, parseKubeconfig } from "../../kube/client.ts";
-import { type Cluster, contextNameOf, providers } from "../../resources/cluster.ts";
+import { type Cluster, contextNameOf, type Provider, providers } from "../../resources/cluster.ts";
 import { diffCluster, formatDiff } from "../../resources/diff.ts";
 import { loadDocuments } from "../../resources/documents.ts";
 import type { Workspace } from "../workspace.ts";
@@ -38,6 +38,9 @@ export type ClusterChange = "created" | "recreated" | "adopted" | "started" | "c
 /** Makes the world as the document says. @throws SeatrialError when it is refused or fails. */
 export async function applyCluster(workspace: Workspace, desired: Cluster, options: ApplyClusterOptions): Promise<ClusterChange> {
   const name = desired.metadata.name;
+  const userFile = options.mergesKubeconfig ? userKubeconfigPath(workspace.environment) : undefined;
+  const isMerged = userFile !== undefined && (await isMergeable(userFile));
+  if (userFile && !isMerged) workspace.output.err(`cluster ${name}: merged into no kubeconfig, for KUBECONFIG is ${userFile}`);
   using _lock = await workspace.records.lock(name, options.signal);
   const [observed, record, instance] = await Promise.all([
     observeCluster(workspace, name, desired),
@@ -49,10 +52,11 @@ export async function applyCluster(workspace: Workspace, desired: Cluster, optio
       hint: "seatrial apply changes what is there; seatrial delete removes it",
     });
   }
-  const plan = planCluster({ desired, observed, record, instance, mayRecreate: options.mayRecreate, mayAdopt: options.mayAdopt });
+  const elsewhere = record && (await findElsewhere(workspace, record, observed, options.signal));
+  const { mayRecreate, mayAdopt } = options;
+  const plan = planCluster({ desired, observed, record, elsewhere, instance, mayRecreate, mayAdopt });
   const change = await carryOut(workspace, desired, plan, observed, record, options);
-  if (options.mergesKubeconfig)
-    await mergeKubeconfig(workspace.records.kubeconfigOf(name), userKubeconfigPath(workspace.environment), options.signal);
+  if (isMerged) await mergeKubeconfig(workspace.records.kubeconfigOf(name), userFile, options.signal);
   return change;
 }
 
@@ -85,8 +89,10 @@ async function carryOut(
       await adoptCluster(workspace, desired, observed!, options);
       return "adopted";
     case "keep": {
-      const known =
-        record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance());
+      const known = {
+        ...(record && isSame(observed!, record) ? record : recordFor(observed!, observed!.resource ?? desired, await workspace.instance())),
+        ...(await hostOf(workspace, observed!.provider)),
+      };
       const isConfigured = await keepCluster(workspace, desired, known, observed!, plan.mustStart, options, plan.differences.length > 0);
       return plan.mustStart ? "started" : isConfigured ? "configured" : "unchanged";
     }
@@ -105,12 +111,40 @@ async function observeCluster(workspace: Workspace, name: string, desired: Clust
   return undefined;
 }
 
+/**
+ * Where a recorded cluster is that cannot be seen here: on the host of its record, when that is another one. One daemon may have
+ * two addresses, so nothing is concluded from those: a cluster that its own host does not show either is gone. A host that
+ * does not answer may have it still.
+ */
+async function findElsewhere(
+  workspace: Workspace,
+  record: ClusterRecord,
+  observed: ObservedCluster | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ there: string; here: string } | undefined> {
+  if (!record.dockerHost || (observed && isSame(observed, record))) return undefined;
+  const there = await workspace.onHost(record.dockerHost);
+  if (there === workspace) return undefined;
+  try {
+    const seen = await (await there.provider(record.provider)).list(signal);
+    if (!seen.some((cluster) => isSame(cluster, record))) return undefined;
+  } catch {
+    signal?.throwIfAborted();
+  }
+  return { there: record.dockerHost, here: (await workspace.docker()).address };
+}
+
+/** What a record keeps of where its cluster is. */
+async function hostOf(workspace: Workspace, provider: Provider): Promise<Pick<ClusterRecord, "dockerHost">> {
+  const { needsDocker } = (await workspace.provider(provider)).capabilities;
+  return needsDocker ? { dockerHost: (await workspace.docker()).address } : {};
+}
+
 async function bootDeclared(workspace: Workspace, desired: Cluster, options: ApplyClusterOptions, port: number | undefined): Promise<void> {
   const { output, records } = workspace;
   const name = desired.metadata.name;
   const provider = await workspace.provider(desired.spec.provider);
   await checkCpus(workspace, desired);
-  const docker = provider.capabilities.needsDocker ? await workspace.docker() : undefined;
   const apiServerPort = provider.choosePort ? (port ?? (await provider.choosePort(desired, options.signal))) : undefined;
   await bootCluster({
     provider,
@@ -120,7 +154,7 @@ async function bootDeclared(workspace: Workspace, desired: Cluster, options: App
     ownership: { instance: await workspace.instance(), owner: "declared" },
     uid: newUid(),
     registry: registryForNodes(desired, options),
-    record: { ...(docker ? { dockerHost: docker.address } : {}), ...(apiServerPort ? { apiServerPort } : {}) },
+    record: { ...(await hostOf(workspace, desired.spec.provider)), ...(apiServerPort ? { apiServerPort } : {}) },
     failuresDir: workspace.failuresDir,
     onPhase: (phase, ms) => ms >= 100 && output.err(`cluster ${name}: ${phase} ${seconds(ms)}`),
     onProgress: (line) => output.err(`cluster ${name}: ${line}`),
@@ -153,9 +187,11 @@ async function adoptCluster(
 ): Promise<void> {
   const { name } = desired.metadata;
   const provider = await workspace.provider(observed.provider);
-  const record: ClusterRecord = { ...recordFor(observed, desired, await workspace.instance()), adopted: true };
-  const docker = provider.capabilities.needsDocker ? await workspace.docker() : undefined;
-  if (docker) record.dockerHost = docker.address;
+  const record: ClusterRecord = {
+    ...recordFor(observed, desired, await workspace.instance()),
+    ...(await hostOf(workspace, observed.provider)),
+    adopted: true,
+  };
   const kubeconfig = workspace.records.kubeconfigOf(name);
   try {
     await provider.writeKubeconfig(workspace.records.targetOf(record), kubeconfig, options.signal);
@@ -214,7 +250,7 @@ async function keepCluster(
   const known = await records.read(record.name);
   const isNew = known?.uid !== record.uid || known.phase !== "Ready" || hasChanged;
   if (mustStart) await provider.start(target, options.signal);
-  if (isNew) await records.write({ ...record, phase: "Ready", resource: desired });
+  if (isNew || known.dockerHost !== record.dockerHost) await records.write({ ...record, phase: "Ready", resource: desired });
   if (mustStart || !(await isUsableKubeconfig(kubeconfig, contextNameOf(record.resource))))
     await provider.writeKubeconfig(target, kubeconfig, options.signal);
   await provider.reach?.(target, kubeconfig, options.signal);
@@ -275,6 +311,8 @@ function recordFor(observed: ObservedCluster, resource: Cluster, instance: strin
 
 /** Deletes a cluster by name. @returns false when there is none. */
 export async function deleteCluster(workspace: Workspace, name: string, signal?: AbortSignal): Promise<boolean> {
+  // Looked at first, since a lock's file stays: a name that was mistyped shall leave nothing.
+  if (!(await workspace.records.read(name)) && !(await findAnywhere(workspace, name, undefined))) return false;
   using _lock = await workspace.records.lock(name, signal);
   const record = await workspace.records.read(name);
   const observed = await findAnywhere(workspace, name, record);
@@ -289,12 +327,58 @@ export async function deleteCluster(workspace: Workspace, name: string, signal?:
       },
     );
   }
-  const kubeconfig = workspace.records.kubeconfigOf(name);
   const known = record ?? recordFor(observed!, observed!.resource!, instance);
-  if (existsSync(kubeconfig))
-    await unmergeKubeconfig(contextNameOf(known.resource), kubeconfig, userKubeconfigPath(workspace.environment), signal);
+  await unmerge(workspace, known, signal);
   await deleteParts(workspace, known, signal);
   return true;
+}
+
+/** Out of the user's own kubeconfig. Whatever state that file is in, the cluster can be deleted. */
+async function unmerge(workspace: Workspace, { name, resource }: ClusterRecord, signal: AbortSignal | undefined): Promise<void> {
+  const kubeconfig = workspace.records.kubeconfigOf(name);
+  if (!existsSync(kubeconfig)) return;
+  const userFile = userKubeconfigPath(workspace.environment);
+  try {
+    await unmergeKubeconfig(contextNameOf(resource), kubeconfig, userFile, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    workspace.output.err(`cluster ${name}: its entries in ${userFile}, if there are any, stay there: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * The path of a recorded cluster's own kubeconfig; one that was deleted or damaged is written anew from the cluster.
+ * @throws SeatrialError `conflict` while the cluster is being made or deleted; what the provider throws.
+ */
+export async function kubeconfigOf(workspace: Workspace, known: ClusterRecord, signal?: AbortSignal): Promise<string> {
+  const { records } = workspace;
+  const { name } = known;
+  const path = records.kubeconfigOf(name);
+  const isUsable = async () => await isUsableKubeconfig(path, contextNameOf(known.resource));
+  if (await isUsable()) return path;
+  expectMade(name, known); // Before its lock, which whoever makes it holds.
+  using _lock = await records.lock(name, signal);
+  const record = await records.read(name);
+  expectMade(name, record);
+  try {
+    const there = await workspace.onHost(record.dockerHost);
+    if (!(await isUsable())) await (await there.provider(record.provider)).writeKubeconfig(records.targetOf(record), path, signal);
+    return path;
+  } catch (error) {
+    signal?.throwIfAborted();
+    const code = error instanceof SeatrialError ? error.code : "internal";
+    throw new SeatrialError(code, `the kubeconfig of cluster ${name} is gone, and was not written anew: ${messageOf(error)}`, {
+      hint: "seatrial apply starts what has stopped, and writes it",
+      cause: error,
+    });
+  }
+}
+
+function expectMade(name: string, record: ClusterRecord | undefined): asserts record {
+  if (record?.phase === "Ready") return;
+  throw new SeatrialError("conflict", `cluster ${name} is ${record?.phase ?? "gone"}: it has no kubeconfig`, {
+    hint: "seatrial get clusters shows what becomes of it; seatrial apply makes it whole",
+  });
 }
 
 async function findAnywhere(workspace: Workspace, name: string, record: ClusterRecord | undefined): Promise<ObservedCluster | undefined> {

@@ -9,6 +9,7 @@ import { seconds } from "../../base/output.ts";
 import { together } from "../../base/together.ts";
 import { bootCluster } from "../../clusters/boot.ts";
 import { collectCluster } from "../../clusters/collect.ts";
+import { keepIn } from "../../clusters/keep.ts";
 import type { ClusterProvider, RegistryForNodes } from "../../clusters/provider.ts";
 import { type ClusterRecord, recordOf } from "../../clusters/records.ts";
 import { registryPort } from "../../clusters/registry-wiring.ts";
@@ -38,6 +39,9 @@ export interface ThrowawayOptions {
   fillRegistry?: (hostPort: number, signal: AbortSignal) => Promise<void>;
   /** Folder under which the logs of a failed boot are kept. */
   failuresDir: string;
+  failuresShownAs?: string | undefined;
+  /** As the boot has it. */
+  readyTimeoutMs?: number | undefined;
   /** A line for people. */
   onProgress(line: string): void;
 }
@@ -108,6 +112,8 @@ export class ThrowawayCluster {
           isIsolated: this.#options.isIsolated,
           record,
           failuresDir: this.#options.failuresDir,
+          failuresShownAs: this.#options.failuresShownAs,
+          readyTimeoutMs: this.#options.readyTimeoutMs,
           onPhase: (phase, ms) => ms >= 100 && onProgress(`${phase} ${seconds(ms)}`),
           onProgress,
           signal: both,
@@ -156,7 +162,7 @@ export class ThrowawayCluster {
     if (!this.#record || !this.#access) throw new SeatrialError("internal", `cluster ${this.name} was never up: it has no evidence`);
     const { kubeconfig } = this.#access;
     await using client = new KubeClient(parseKubeconfig(await readFile(kubeconfig, "utf8"), kubeconfig));
-    await collectCluster(this.#provider, this.#workspace.records.targetOf(this.#record), directory, client);
+    await collectCluster(this.#provider, this.#workspace.records.targetOf(this.#record), keepIn(directory), client);
   }
 
   /** Leaves the cluster to the user: from now on nobody reaps it. */

@@ -26,6 +26,7 @@ function plan({
     life: undefined,
     clusters: [],
     place: { granted: true },
+    fitsNowhereMs: 3_600_000,
     now: start,
     silenceMs: 30_000,
     longestMs: 600_000,
@@ -78,6 +79,36 @@ describe("before it has begun", () => {
   });
 });
 
+describe("no host can ever hold it", () => {
+  const place = { granted: false, why: "no host can hold 3 clusters; the largest, local, holds 2", fitsNowhere: true } as const;
+  const since = (seconds: number): JobRunStatus => ({ phase: "Waiting", fitsNowhereSince: after(seconds).toISOString() });
+  const over = {
+    action: "finish",
+    ending: {
+      verdict: "error",
+      cause: "host",
+      message: `${place.why}. Declare a Host that can hold it, or ask for less, and run it again`,
+    },
+  };
+  test.each<[string, Parameters<typeof plan>[0], object]>([
+    ["it waits, and says so at once", { place }, { action: "wait", why: place.why, fitsNowhereSince: start, afterMs: 3_600_000 }],
+    [
+      "also a process that began later counts from when it was seen first",
+      { place, status: since(0), now: after(3_000) },
+      { action: "wait", why: place.why, fitsNowhereSince: start, afterMs: 600_000 },
+    ],
+    ["it has waited for so long", { place, status: since(0), now: after(3_600) }, over],
+    ["where nobody declares another, it ends at once", { place, fitsNowhereMs: 0 }, over],
+    [
+      "there is a host for it now, which is full",
+      { place: { granted: false, why: "full", fitsNowhere: false }, status: since(0), now: after(9_999) },
+      { action: "wait", why: "full" },
+    ],
+  ])("%s", (_, input, expected) => {
+    expect(plan(input)).toEqual(expected);
+  });
+});
+
 describe("opened, and not known to run: the server was killed in between", () => {
   test.each<[string, Parameters<typeof plan>[0], Plan]>([
     ["it is started, however long ago that was", { attempt: running, now: after(100) }, { action: "start" }],
@@ -116,6 +147,11 @@ describe("while it runs", () => {
       "silent and gone",
       { attempt: running, now: after(31), life: { state: "absent" } },
       { action: "finish", ending: { verdict: "error", cause: "lost-runner", message: "the runner is gone" } },
+    ],
+    [
+      "silent, and so is its host",
+      { attempt: running, now: after(31), life: { state: "unknown", message: "host far does not answer" } },
+      { action: "finish", ending: { verdict: "error", cause: "host", message: "host far does not answer" } },
     ],
     [
       "it never heard of its timeout",

@@ -30,12 +30,14 @@ export interface PlanInput {
   status: JobRunStatus;
   /** Undefined: the attempt was never opened. */
   attempt: AttemptView | undefined;
-  /** Undefined: the executor was not asked; it is when nothing was heard for a while. */
-  life: AttemptLife | undefined;
+  /** Undefined: the executor was not asked; it is when nothing was heard for a while. `unknown`: its host has not answered for too long. */
+  life: AttemptLife | { state: "unknown"; message: string } | undefined;
   clusters: readonly ClusterView[];
-  /** Whether there is room for it now. */
-  place: { granted: true } | { granted: false; why: string };
+  /** Whether there is room for it now, and if not, whether there can ever be. */
+  place: { granted: true } | { granted: false; why: string; fitsNowhere?: boolean };
   now: Date;
+  /** How long one waits that fits nowhere: somebody may declare a host that it fits on. */
+  fitsNowhereMs: number;
   /** A runner that was not heard for so long is looked for. */
   silenceMs: number;
   /** Its timeout, and what a runner may take to tell of it: afterwards it is ended by force. */
@@ -55,6 +57,8 @@ export interface Ending {
 
 export type Plan =
   | { action: "wait"; why: string }
+  /** No host can ever hold it; look again after `afterMs`. */
+  | { action: "wait"; why: string; fitsNowhereSince: Date; afterMs: number }
   | { action: "boot" }
   | { action: "start" }
   /** It runs; look again after `afterMs` unless something happens before. */
@@ -82,7 +86,8 @@ export function planJobRun(input: PlanInput): Plan {
 }
 
 /** Nothing of it runs yet. */
-function planBefore({ spec, clusters, place }: PlanInput): Plan {
+function planBefore(input: PlanInput): Plan {
+  const { spec, clusters, place } = input;
   if (spec.abort !== undefined) return { action: "finish", ending: { verdict: "aborted", message: spec.abort } };
   if (spec.skip !== undefined) return { action: "finish", ending: { verdict: "skipped", message: spec.skip } };
   if (spec.invalid !== undefined)
@@ -92,9 +97,18 @@ function planBefore({ spec, clusters, place }: PlanInput): Plan {
     const message = `cluster ${broken.name}: ${broken.message ?? "did not become ready"}`;
     return { action: "finish", ending: { verdict: "error", cause: "cluster-boot", message } };
   }
-  if (!place.granted) return { action: "wait", why: place.why };
+  if (!place.granted) return planWait(place, input);
   if (clusters.some(({ state }) => state !== "ready")) return { action: "boot" };
   return { action: "start" };
+}
+
+function planWait({ why, fitsNowhere }: { why: string; fitsNowhere?: boolean }, { status, now, fitsNowhereMs }: PlanInput): Plan {
+  if (!fitsNowhere) return { action: "wait", why };
+  const since = status.fitsNowhereSince === undefined ? now : new Date(status.fitsNowhereSince);
+  const afterMs = since.getTime() + fitsNowhereMs - now.getTime();
+  if (afterMs > 0) return { action: "wait", why, fitsNowhereSince: since, afterMs };
+  const message = `${why}. Declare a Host that can hold it, or ask for less, and run it again`;
+  return { action: "finish", ending: { verdict: "error", cause: "host", message } };
 }
 
 function planAbort(input: PlanInput): Plan {
@@ -120,5 +134,7 @@ function planSilence({ life, silenceMs }: PlanInput): Plan {
       };
     case "absent":
       return { action: "finish", ending: { verdict: "error", cause: "lost-runner", message: "the runner is gone" } };
+    case "unknown":
+      return { action: "finish", ending: { verdict: "error", cause: "host", message: life.message } };
   }
 }

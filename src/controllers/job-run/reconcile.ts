@@ -8,7 +8,8 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { AttemptRecord } from "../../history/attempts.ts";
+import { seconds } from "../../base/output.ts";
+import type { AttemptRecord, AttemptResult } from "../../history/attempts.ts";
 import type { History } from "../../history/history.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
@@ -19,9 +20,10 @@ import { hasEnded, runLabels } from "../../resources/run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
 import type { Executor } from "../../runner/executor.ts";
 import type { Lister } from "../lister.ts";
-import { notDecided, type Places } from "./places.ts";
-import { type AttemptView, type ClusterView, type Ending, planJobRun } from "./plan.ts";
-import type { Contender } from "./schedule.ts";
+import { refusedEnding } from "../refused.ts";
+import { type NoPlace, notDecided, type Places } from "./places.ts";
+import { type AttemptView, type ClusterView, type Ending, type Plan, type PlanInput, planJobRun } from "./plan.ts";
+import type { Contender, Place, Placed } from "./schedule.ts";
 
 export interface JobRunReconcilerOptions {
   store: Store;
@@ -29,8 +31,10 @@ export interface JobRunReconcilerOptions {
   clusters: Lister<ClusterResource>;
   history: History;
   places: Places;
-  /** The executor of that name on that host. */
-  executor(name: Executor["name"], host: string): Executor;
+  /** The executor of that name at that place. @throws SeatrialError `unreachable` when its host does not answer. */
+  executor(name: Executor["name"], place: Place): Executor;
+  /** How long a job waits that no host can ever hold. Unit: milliseconds. */
+  fitsNowhereMs: number;
   /** Docker networks of an attempt's clusters, where they have any. */
   networksOf(clusters: readonly string[]): Promise<string[]>;
   /** The token of an attempt: always the same for the same. */
@@ -41,7 +45,14 @@ export interface JobRunReconcilerOptions {
    */
   settle(attempt: string): Promise<readonly string[]>;
   /** Called before that, while the job's clusters are there: what they tell is kept. Its answer counts as that of `settle`. */
-  keepEvidence(attempt: string, clusters: readonly { name: string; cluster: string }[], verdict: Verdict): Promise<readonly string[]>;
+  keepEvidence(
+    attempt: string,
+    clusters: readonly { name: string; cluster: string }[],
+    verdict: Verdict,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>;
+  /** A host that has not answered for so long, and whose runner was not heard, has lost its jobs. */
+  hostAwayMs: number;
   now(): Date;
 }
 
@@ -54,6 +65,8 @@ export class JobRunReconciler {
   readonly #options: JobRunReconcilerOptions;
   /** When an abort was seen first. */
   readonly #aborts = new Map<string, Date>();
+  /** Since when the host of an attempt does not answer, for those that it was asked about. */
+  readonly #awaySince = new Map<string, number>();
   /** The attempt of which nothing is left outside, by JobRun. */
   readonly #clean = new Map<string, string>();
 
@@ -61,7 +74,8 @@ export class JobRunReconciler {
     this.#options = options;
   }
 
-  async reconcile(name: string): Promise<Requeue> {
+  /** @param signal is aborted when the server stops: what was interrupted is done again by the next. */
+  async reconcile(name: string, signal: AbortSignal): Promise<Requeue> {
     const jobRun = this.#options.jobRuns.get(name);
     if (!jobRun) {
       this.#forget(name);
@@ -82,7 +96,8 @@ export class JobRunReconciler {
       attempt: view,
       life: undefined,
       clusters,
-      place: "host" in asked ? { granted: true as const } : { granted: false as const, why: asked.why },
+      place: "host" in asked ? { granted: true as const } : { granted: false as const, ...asked },
+      fitsNowhereMs: this.#options.fitsNowhereMs,
       now: this.#options.now(),
       silenceMs: limits.runnerSilenceMs,
       longestMs: (jobRun.spec.timeoutMinutes ?? limits.jobMinutes) * 60_000 + limits.runnerEndMs,
@@ -90,20 +105,36 @@ export class JobRunReconciler {
       abortedAt: this.#abortedAt(jobRun),
     };
     let plan = planJobRun(input);
-    const host = "host" in asked ? asked.host : (jobRun.status?.attempts?.at(-1)?.host ?? "");
+    const place = "host" in asked ? asked : placeOf(jobRun);
     if (plan.action === "look") {
-      const life = await this.#executorOf(jobRun, host).observe(attempt);
+      const life = await this.#lifeOf(jobRun, attempt, place, record!, signal);
       plan = planJobRun({ ...input, life });
     }
+    try {
+      return await this.#act(plan, jobRun, attempt, place, record, clusters, signal);
+    } catch (error) {
+      if (!(error instanceof RefusedStatus)) throw error;
+      return await this.#giveUp(jobRun, attempt, place, error.ending, signal);
+    }
+  }
+
+  async #act(
+    plan: Plan,
+    jobRun: Stored<JobRun>,
+    attempt: string,
+    place: Place,
+    record: AttemptRecord | undefined,
+    clusters: readonly ClusterView[],
+    signal: AbortSignal,
+  ): Promise<Requeue> {
     switch (plan.action) {
       case "wait":
-        if (plan.why !== notDecided) await this.#writeStatus(jobRun, { phase: "Waiting", message: plan.why });
-        return {};
+        return await this.#wait(jobRun, plan);
       case "boot":
-        await this.#boot(jobRun, attempt, host, clusters);
+        await this.#boot(jobRun, attempt, place, clusters);
         return {};
       case "start":
-        return await this.#start(jobRun, attempt, host);
+        return await this.#start(jobRun, attempt, place, signal);
       case "watch":
         return { requeueAfterMs: plan.afterMs };
       case "look":
@@ -112,22 +143,36 @@ export class JobRunReconciler {
         await this.#options.history.attempts.wishAbort(attempt, plan.why);
         return { requeueAfterMs: plan.afterMs };
       case "finish":
-        return await this.#finish(jobRun, attempt, host, record, plan.ending);
+        return await this.#finish(jobRun, attempt, place, record, plan.ending, signal);
       case "clean-up":
-        return await this.#cleanUp(jobRun, attempt, host);
+        return await this.#cleanUp(jobRun, attempt, place, signal);
     }
   }
 
-  #askForPlace(jobRun: Stored<JobRun>, record: AttemptRecord | undefined): { host: string } | { why: string } {
+  #askForPlace(jobRun: Stored<JobRun>, record: AttemptRecord | undefined): Place | NoPlace {
     const { places } = this.#options;
-    const { spec, status } = jobRun;
-    const isDone = status?.phase === "Finished" && status.attempt === (spec.attempt ?? 1);
-    if (isDone || spec.skip !== undefined || spec.invalid !== undefined) return { why: "" };
+    const { spec, status, metadata } = jobRun;
     const contender = contenderOf(jobRun);
-    if (!record) return places.ask(contender);
+    if (status?.phase === "Finished" && status.attempt === (spec.attempt ?? 1)) {
+      const place = placeOf(jobRun);
+      // Until it is clean its clusters take their place.
+      const isClean = place.host === "" || this.#clean.get(metadata.name) === attemptUid(jobRun);
+      if (!isClean) places.readmit({ ...contender, ...place, hasEnded: true });
+      return place;
+    }
+    if (spec.skip !== undefined || spec.invalid !== undefined) return { why: "", fitsNowhere: false };
+    if (!record) return places.ask(contender, status?.phase === "Booting");
     // What was opened there may run there.
-    places.readmit({ ...contender, host: record.host });
-    return { host: record.host };
+    const place = pickPlace(record);
+    places.readmit({ ...contender, ...place });
+    return place;
+  }
+
+  async #wait(jobRun: Stored<JobRun>, plan: Extract<Plan, { action: "wait" }>): Promise<Requeue> {
+    if (plan.why === notDecided) return {};
+    const since = "fitsNowhereSince" in plan ? { fitsNowhereSince: plan.fitsNowhereSince.toISOString() } : {};
+    await this.#writeStatus(jobRun, { phase: "Waiting", message: plan.why, ...since });
+    return "afterMs" in plan ? { requeueAfterMs: plan.afterMs } : {};
   }
 
   #abortedAt(jobRun: Stored<JobRun>): Date | undefined {
@@ -151,28 +196,31 @@ export class JobRunReconciler {
     });
   }
 
-  async #boot(jobRun: Stored<JobRun>, attempt: string, host: string, clusters: readonly ClusterView[]): Promise<void> {
+  async #boot(jobRun: Stored<JobRun>, attempt: string, place: Place, clusters: readonly ClusterView[]): Promise<void> {
     const { store } = this.#options;
     // The status first: a place that was given is found again after a crash.
     await this.#writeStatus(jobRun, {
       phase: "Booting",
       message: waitingFor(clusters),
       clusters: clusters.map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) })),
-      ...this.#withAttempt(jobRun, attempt, host, {}),
+      ...this.#withAttempt(jobRun, attempt, place, {}),
     });
     for (const [index, { spec }] of (jobRun.spec.clusters ?? []).entries()) {
       if (clusters[index]?.state !== "absent") continue;
       const name = clusterName(attempt, index);
-      const labels = { [runLabels.jobRun]: jobRun.metadata.name, [runLabels.attempt]: attempt, [runLabels.host]: host };
+      const labels = { [runLabels.jobRun]: jobRun.metadata.name, [runLabels.attempt]: attempt, [runLabels.host]: place.host };
       await store.create(clusterKind, { metadata: { name, labels, finalizers: [clusterFinalizer] }, spec }).catch(unlessThere);
     }
   }
 
-  async #start(jobRun: Stored<JobRun>, attempt: string, host: string): Promise<Requeue> {
+  async #start(jobRun: Stored<JobRun>, attempt: string, place: Place, signal: AbortSignal): Promise<Requeue> {
     const { history, now } = this.#options;
     const token = this.#options.tokenOf(attempt);
     const { name, uid } = jobRun.metadata;
-    const executor = this.#executorOf(jobRun, host);
+    const executor = this.#executorOf(jobRun, place);
+    // A host that was away may have it still, and is back: no two attempts of a job overlap.
+    const last = jobRun.status?.attempts?.findLast((each) => each.number < (jobRun.spec.attempt ?? 1));
+    if (last?.host === place.host) await this.#options.executor(last.executor, place).remove(last.uid, signal);
     await history.attempts.open(
       {
         uid: attempt,
@@ -180,7 +228,7 @@ export class JobRunReconciler {
         number: jobRun.spec.attempt ?? 1,
         tokenHash: createHash("sha256").update(token).digest("hex"),
         executor: executor.name,
-        host,
+        ...pickPlace(place),
       },
       now(),
     );
@@ -188,8 +236,9 @@ export class JobRunReconciler {
       const { lane, clusters = [], runsOn } = jobRun.spec;
       const names = clusters.map((_cluster, index) => clusterName(attempt, index));
       const networks = executor.name === "docker" ? await this.#options.networksOf(names) : [];
-      await executor.start({ attempt, token, image: runsOn.image, networks, isIsolated: lane === "untrusted" });
+      await executor.start({ attempt, token, image: runsOn.image, networks, isIsolated: lane === "untrusted", signal });
     } catch (error) {
+      signal.throwIfAborted();
       // The same call may be made again; a runner may even run already.
       const opened = (await history.attempts.get(attempt))?.createdAt ?? now();
       const isNew = now().getTime() - opened.getTime() < limits.runnerStartMs;
@@ -203,30 +252,38 @@ export class JobRunReconciler {
       return { requeueAfterMs: 0 };
     }
     const startedAt = now().toISOString();
-    await this.#writeStatus(jobRun, { phase: "Running", startedAt, ...this.#withAttempt(jobRun, attempt, host, { startedAt }) });
+    await this.#writeStatus(jobRun, { phase: "Running", startedAt, ...this.#withAttempt(jobRun, attempt, place, { startedAt }) });
     return { requeueAfterMs: limits.runnerSilenceMs };
   }
 
   async #finish(
     jobRun: Stored<JobRun>,
     attempt: string,
-    host: string,
+    place: Place,
     record: AttemptRecord | undefined,
     ending: Ending,
+    signal: AbortSignal,
   ): Promise<Requeue> {
     let { message } = ending;
+    const wasBegun = jobRun.status?.attempts?.some(({ number }) => number === (jobRun.spec.attempt ?? 1)) === true;
+    const { outputs: _none, ...result } = ending;
     if (record) {
-      const { outputs: _none, ...result } = ending;
       // The runner may have delivered its result while we looked: the first one counts.
       const ended = record.result ? undefined : await this.#options.history.attempts.end(attempt, result, this.#options.now());
       if (ended?.result && ended.result.verdict !== ending.verdict) return { requeueAfterMs: 0 };
       // Its processes end before its verdict is given: no two attempts of a job ever overlap.
-      const left = await this.#stop(jobRun, attempt, host, record);
+      const left = await this.#stop(jobRun, attempt, place, record, signal);
       message = [message, left].filter(Boolean).join("\n") || undefined;
+    } else if (wasBegun) await this.#openEnded(jobRun, attempt, place, result);
+    if (record || wasBegun) {
       const clusters = (jobRun.spec.clusters ?? []).map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) }));
-      const told = async (work: Promise<readonly string[]>) => await work.catch((error: unknown) => [messageOf(error)]);
+      const told = async (work: Promise<readonly string[]>) =>
+        await work.catch((error: unknown) => {
+          signal.throwIfAborted(); // The next server tells it, whole.
+          return [messageOf(error)];
+        });
       const problems = [
-        ...(await told(this.#options.keepEvidence(attempt, clusters, ending.verdict))),
+        ...(await told(this.#options.keepEvidence(attempt, clusters, ending.verdict, signal))),
         ...(await told(this.#options.settle(attempt))),
       ];
       message = [message, ...problems].filter(Boolean).join("\n") || undefined;
@@ -235,7 +292,6 @@ export class JobRunReconciler {
     const { verdict, cause, outputs } = ending;
     const ended = { verdict, ...(cause ? { cause } : {}), ...(message ? { message: message.slice(0, 4096) } : {}) };
     const isHeld = jobRun.spec.hold !== undefined && ["failed", "error", "timed-out"].includes(verdict);
-    const wasBegun = jobRun.status?.attempts?.some(({ number }) => number === (jobRun.spec.attempt ?? 1)) === true;
     await this.#writeStatus(jobRun, {
       phase: "Finished",
       attempt: jobRun.spec.attempt ?? 1,
@@ -243,32 +299,74 @@ export class JobRunReconciler {
       finishedAt,
       ...(outputs && Object.keys(outputs).length > 0 ? { outputs } : {}),
       ...(isHeld ? { heldUntil: heldUntil(jobRun.spec, finishedAt) } : {}),
-      ...(record || wasBegun ? this.#withAttempt(jobRun, attempt, host, { ...ended, finishedAt }) : {}),
+      ...(record || wasBegun ? this.#withAttempt(jobRun, attempt, place, { ...ended, finishedAt }) : {}),
     });
     return {};
   }
 
+  /** One that never got its runner: its clusters have left logs, which are found, and in time removed, by what the history has of it. */
+  async #openEnded({ metadata, spec }: Stored<JobRun>, uid: string, place: Place, result: AttemptResult): Promise<void> {
+    const { history, now } = this.#options;
+    const { name, uid: jobRunUid } = metadata;
+    const { executor } = spec.runsOn;
+    await history.attempts.open(
+      { uid, jobRun: { name, uid: jobRunUid }, number: spec.attempt ?? 1, tokenHash: "", executor, ...pickPlace(place) },
+      now(),
+      result,
+    );
+  }
+
   /**
-   * Ends its processes. @returns what is left of it, for people: a host that has been away for longer than a runner goes on by itself
-   * keeps nobody from a verdict; upkeep removes what is there when it is back.
+   * Ends its processes. @returns what is left of it, for people: a host that has been away for too long keeps nobody from a verdict;
+   * what is there goes when it is back.
    */
-  async #stop(jobRun: Stored<JobRun>, attempt: string, host: string, record: AttemptRecord): Promise<string | undefined> {
+  async #stop(
+    jobRun: Stored<JobRun>,
+    attempt: string,
+    place: Place,
+    record: AttemptRecord,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     try {
-      await this.#executorOf(jobRun, host).stop(attempt);
+      await this.#executorOf(jobRun, place).stop(attempt, signal);
       return undefined;
     } catch (error) {
-      const awayMs = this.#options.now().getTime() - (record.result?.endedAt ?? record.heardAt).getTime();
-      const isAway = error instanceof SeatrialError && error.code === "unreachable" && awayMs > limits.runnerServerAwayMs;
-      if (!isAway) throw error;
-      return `what is left of it goes when its host answers: ${error.message}`;
+      if (!this.#isAway(error, record)) throw error;
+      return `what is left of it goes when its host answers: ${messageOf(error)}`;
     }
   }
 
+  /** What its host says of the runner; of a host that is away for too long nobody knows what becomes of its jobs. */
+  async #lifeOf(
+    jobRun: Stored<JobRun>,
+    attempt: string,
+    place: Place,
+    record: AttemptRecord,
+    signal: AbortSignal,
+  ): Promise<PlanInput["life"]> {
+    try {
+      return await this.#executorOf(jobRun, place).observe(attempt, signal);
+    } catch (error) {
+      if (!this.#isAway(error, record)) throw error;
+      const silentMs = this.#options.now().getTime() - record.heardAt.getTime();
+      return { state: "unknown", message: `its runner was not heard for ${seconds(silentMs)}: ${messageOf(error)}` };
+    }
+  }
+
+  /** Counted from when this process saw it first: a server that was away itself has not waited yet. */
+  #isAway(error: unknown, { uid, heardAt }: AttemptRecord): boolean {
+    if (!(error instanceof SeatrialError) || error.code !== "unreachable") return false;
+    const now = this.#options.now().getTime();
+    const since = this.#awaySince.get(uid) ?? now;
+    this.#awaySince.set(uid, since);
+    return now - Math.max(since, heardAt.getTime()) >= this.#options.hostAwayMs;
+  }
+
   /** What it left outside goes; a cluster that is held stays until its time. */
-  async #cleanUp(jobRun: Stored<JobRun>, attempt: string, host: string): Promise<Requeue> {
+  async #cleanUp(jobRun: Stored<JobRun>, attempt: string, place: Place, signal: AbortSignal): Promise<Requeue> {
     if (this.#clean.get(jobRun.metadata.name) === attempt) return {};
     const { store, places, now } = this.#options;
-    if (host !== "") await this.#executorOf(jobRun, host).remove(attempt);
+    if (place.host !== "") await this.#executorOf(jobRun, place).remove(attempt, signal);
     const { heldUntil: until, finishedAt, ...status } = jobRun.status!;
     if (until !== undefined && finishedAt !== undefined) {
       // Whoever holds it may wish for more time, or for none.
@@ -285,19 +383,20 @@ export class JobRunReconciler {
     if (left.length > 0) return {}; // Their end wakes us.
     places.release(jobRun.metadata.name);
     this.#aborts.delete(`${jobRun.metadata.name} ${jobRun.metadata.uid}`);
+    this.#awaySince.delete(attempt);
     this.#clean.set(jobRun.metadata.name, attempt);
     return {};
   }
 
-  #executorOf({ spec }: Stored<JobRun>, host: string): Executor {
-    return this.#options.executor(spec.runsOn.executor, host);
+  #executorOf({ spec }: Stored<JobRun>, place: Place): Executor {
+    return this.#options.executor(spec.runsOn.executor, place);
   }
 
-  #withAttempt({ spec, status }: Stored<JobRun>, uid: string, host: string, more: Partial<AttemptStatus>): Pick<JobRunStatus, "attempts"> {
+  #withAttempt({ spec, status }: Stored<JobRun>, uid: string, place: Place, more: Partial<AttemptStatus>): Pick<JobRunStatus, "attempts"> {
     const number = spec.attempt ?? 1;
     const others = (status?.attempts ?? []).filter((each) => each.number !== number).slice(-limits.attemptsShown);
     const before = status?.attempts?.find((each) => each.number === number);
-    return { attempts: [...others, { number, uid, executor: spec.runsOn.executor, host, ...before, ...more }] };
+    return { attempts: [...others, { number, uid, executor: spec.runsOn.executor, ...pickPlace(place), ...before, ...more }] };
   }
 
   async #writeStatus(jobRun: Stored<JobRun>, change: JobRunStatus): Promise<void> {
@@ -305,11 +404,37 @@ export class JobRunReconciler {
     // A rerun begins with nothing but the attempts before it.
     const isRerun = status?.phase === "Finished" && !hasEnded(jobRun);
     const kept = isRerun ? { attempts: status.attempts } : status;
-    const { message: _old, epoch: _epoch, ...rest } = kept ?? ({} as JobRunStatus);
+    const { message: _old, fitsNowhereSince: _since, epoch: _epoch, ...rest } = kept ?? ({} as JobRunStatus);
     const { epoch: _known, ...known } = status ?? ({} as JobRunStatus);
     const next = { ...rest, ...change } as JobRunStatus;
     if (isDeepStrictEqual(next, known)) return;
-    await this.#options.store.writeStatus(jobRunKind, jobRun, next);
+    await this.#options.store.writeStatus(jobRunKind, jobRun, next).catch((error: unknown) => {
+      const ending = refusedEnding(error);
+      throw ending ? new RefusedStatus(ending, error) : error;
+    });
+  }
+
+  /** Its status was refused, and so would be any other that is made of the same: it ends with no more than why, and where it ran. */
+  async #giveUp(
+    jobRun: Stored<JobRun>,
+    attempt: string,
+    place: Place,
+    ending: RefusedStatus["ending"],
+    signal: AbortSignal,
+  ): Promise<Requeue> {
+    const { history, store, now } = this.#options;
+    const number = jobRun.spec.attempt ?? 1;
+    const record = await history.attempts.get(attempt);
+    if (record) {
+      if (!record.result) await history.attempts.end(attempt, ending, now());
+      await this.#stop(jobRun, attempt, place, record, signal);
+      await this.#options.settle(attempt).catch(() => {}); // There is one message, and it is taken.
+    }
+    const finishedAt = now().toISOString();
+    const ran = { number, uid: attempt, executor: jobRun.spec.runsOn.executor, ...pickPlace(place), ...ending, finishedAt };
+    const attempts = place.host === "" ? {} : { attempts: [ran] };
+    await store.writeStatus(jobRunKind, jobRun, { phase: "Finished", attempt: number, ...ending, finishedAt, ...attempts });
+    return {};
   }
 
   #forget(name: string): void {
@@ -319,9 +444,38 @@ export class JobRunReconciler {
   }
 }
 
+/** Thrown in place of what the API said about a status of ours. */
+class RefusedStatus extends Error {
+  readonly ending: NonNullable<ReturnType<typeof refusedEnding>>;
+
+  constructor(ending: NonNullable<ReturnType<typeof refusedEnding>>, cause: unknown) {
+    super(ending.message, { cause });
+    this.ending = ending;
+  }
+}
+
 /** Names everything outside that is made for an attempt: its runner, log, artifacts, clusters. */
 export function attemptUid({ metadata, spec }: Stored<JobRun>): string {
   return `${metadata.uid.replaceAll("-", "").slice(0, 16)}-${spec.attempt ?? 1}`;
+}
+
+/** Where the last attempt of a JobRun is, or was; without a host when there was none. */
+export function placeOf({ status }: Stored<JobRun>): Place {
+  return pickPlace(status?.attempts?.at(-1) ?? { host: "" });
+}
+
+/** What a JobRun takes of its host as its status has it: of one that has ended what is held. Undefined when it has no place. */
+export function placedOf(jobRun: Stored<JobRun>, now: Date): Placed | undefined {
+  const { phase, heldUntil: until } = jobRun.status ?? {};
+  const place = placeOf(jobRun);
+  if (place.host === "") return undefined;
+  if (phase === "Booting" || phase === "Running") return { ...contenderOf(jobRun), ...place };
+  const isHeld = phase === "Finished" && until !== undefined && Date.parse(until) > now.getTime();
+  return isHeld ? { ...contenderOf(jobRun), ...place, hasEnded: true } : undefined;
+}
+
+function pickPlace({ host, endpoint }: Place): Place {
+  return { host, ...(endpoint === undefined ? {} : { endpoint }) };
 }
 
 /** Until when the clusters of a job that failed are kept. */
@@ -333,18 +487,19 @@ export function clusterName(attempt: string, index: number): string {
   return `st-${attempt}-${index}`;
 }
 
-export function contenderOf({ metadata, spec }: Stored<JobRun>): Contender {
+function contenderOf({ metadata, spec }: Stored<JobRun>): Contender {
   return {
     name: metadata.name,
-    repository: spec.repository,
+    repository: metadata.labels?.[runLabels.repository] ?? spec.repository,
     run: spec.run,
     job: spec.job,
     executor: spec.runsOn.executor,
     lane: spec.lane,
-    priority: 1,
+    priority: spec.priority ?? "branch",
     createdAt: Date.parse(metadata.creationTimestamp),
     clusters: (spec.clusters ?? []).map((cluster) => cluster.spec.provider),
     maxParallel: spec.maxParallel,
+    hosts: spec.runsOn.hosts,
   };
 }
 

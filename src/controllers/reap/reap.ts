@@ -6,6 +6,7 @@
  * made, is never touched.
  */
 import { messageOf, systemCodeOf } from "../../base/errors.ts";
+import { removeOldFailures } from "../../clusters/failures.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
 import type { Labels } from "../../docker/objects.ts";
 import { labels, ownershipIn, reasonToReap } from "../../docker/ownership.ts";
@@ -29,14 +30,22 @@ export interface ReapOptions {
 }
 
 export async function reap(workspace: Workspace, options: ReapOptions): Promise<Reaped[]> {
-  const reaped: Reaped[] = [];
   await workspace.records.removeEmpty();
-  for (const record of await workspace.records.all()) {
+  // Hosts side by side: one that does not answer keeps nothing waiting but what is on it.
+  const byHost = Map.groupBy(await workspace.records.all(), ({ dockerHost }) => dockerHost);
+  const reaped = (await Promise.all([...byHost.values()].map(async (records) => await reapRecords(workspace, records, options)))).flat();
+  if (options.instance === undefined) await removeOldFailures(workspace.failuresDir, options.now);
+  if (options.scansDocker) reaped.push(...(await reapUnrecorded(workspace, options)));
+  return reaped;
+}
+
+async function reapRecords(workspace: Workspace, records: readonly ClusterRecord[], options: ReapOptions): Promise<Reaped[]> {
+  const reaped: Reaped[] = [];
+  for (const record of records) {
     const ownership = ownershipOf(record);
     const reason = ownership && reasonToReap(ownership, options.now);
     if (reason) reaped.push(await reapRecord(workspace, record, reason, options.signal));
   }
-  if (options.scansDocker) reaped.push(...(await reapUnrecorded(workspace, options)));
   return reaped;
 }
 

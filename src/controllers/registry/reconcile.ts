@@ -38,8 +38,10 @@ export async function deleteRegistry(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { registries } = await workspace.docker();
-  using _lock = await lockRegistry(workspace, name, signal);
   const own = await workspace.instance();
+  // Looked at first, since a lock's file stays: a name that was mistyped shall leave nothing.
+  if (!(await registries.isThere(name, own, signal))) return false;
+  using _lock = await lockRegistry(workspace, name, signal);
   const found = await registries.find(name, signal);
   const instance = found?.status?.labels?.[labels.instance];
   if (found && instance !== own && !(mayDeleteCtlptls && instance === undefined)) {

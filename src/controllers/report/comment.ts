@@ -23,7 +23,7 @@ export class Commenter {
     this.#options = options;
   }
 
-  async reconcile(pullRequest: string): Promise<void> {
+  async reconcile(pullRequest: string, signal?: AbortSignal): Promise<void> {
     const { runs, forgeOf } = this.#options;
     const all = runs.labelled(runLabels.pullRequest, pullRequest);
     if (!this.#unsaid.has(pullRequest) && !all.some(({ status }) => status?.phase === "Finished")) return;
@@ -33,8 +33,9 @@ export class Commenter {
     if (!forge || number === undefined) return;
     this.#unsaid.set(pullRequest, run);
     try {
-      await this.#say(forge, run, number);
+      await this.#say(forge, run, number, signal);
     } catch (error) {
+      signal?.throwIfAborted();
       // A pull request that is gone, or a token that does not do, must not be asked about without end.
       const isHopeless = error instanceof SeatrialError && (error.code === "not-found" || (!error.retryable && all.length === 0));
       if (!isHopeless) throw error;
@@ -42,7 +43,7 @@ export class Commenter {
     this.#unsaid.delete(pullRequest);
   }
 
-  async #say(forge: Forge, run: Stored<Run>, number: number): Promise<void> {
+  async #say(forge: Forge, run: Stored<Run>, number: number, signal: AbortSignal | undefined): Promise<void> {
     const { history, now } = this.#options;
     const { repository } = run.spec.source;
     const key = `comment/${forge.name}/${repository.id}/${number}`;
@@ -51,7 +52,7 @@ export class Commenter {
     if (markdown === undefined) return;
     const digest = createHash("sha256").update(markdown).digest("hex");
     if (digest === before) return;
-    await forge.comment({ repositoryId: repository.id, number, marker: "results", markdown });
+    await forge.comment({ repositoryId: repository.id, number, marker: "results", markdown }, signal);
     await history.state.set(key, digest, now());
   }
 

@@ -33,7 +33,7 @@ export class Reporter {
     this.#options = options;
   }
 
-  async reportRun(name: string): Promise<Result> {
+  async reportRun(name: string, signal?: AbortSignal): Promise<Result> {
     const run = this.#options.runs.get(name);
     if (!run || !isInvalid(run)) return {};
     const message = run.status?.message ?? "";
@@ -42,10 +42,11 @@ export class Reporter {
       state: "error",
       description: message.split("\n")[0]!,
       targetUrl: `${this.#options.origin}/runs/${encodeURIComponent(name)}`,
+      signal,
     });
   }
 
-  async reportJobRun(name: string): Promise<Result> {
+  async reportJobRun(name: string, signal?: AbortSignal): Promise<Result> {
     const { history, origin } = this.#options;
     const jobRun = this.#options.jobRuns.get(name);
     const run = jobRun && this.#options.runs.get(jobRun.spec.run);
@@ -62,6 +63,7 @@ export class Reporter {
         "\n",
       )[0]!,
       targetUrl: isFinal ? await jobLink(history, origin, jobRun) : jobPage(origin, jobRun),
+      signal,
     });
   }
 
@@ -77,7 +79,7 @@ export class Reporter {
     run: Stored<Run>,
     name: string,
     isFinal: boolean,
-    shown: Omit<Check, "repositoryId" | "sha" | "sequence">,
+    { signal, ...shown }: Omit<Check, "repositoryId" | "sha" | "sequence"> & { signal: AbortSignal | undefined },
   ): Promise<Result> {
     const { history, now } = this.#options;
     const forge = this.#options.forgeOf(run);
@@ -91,7 +93,7 @@ export class Reporter {
     const reported = isFinal ? `${digest} ${final}` : digest;
     if ((await history.state.get(key)) === reported) return {};
     try {
-      await forge.report({ ...shown, repositoryId: source.repository.id, sha, sequence: now().getTime() });
+      await forge.report({ ...shown, repositoryId: source.repository.id, sha, sequence: now().getTime() }, signal);
     } catch (error) {
       if (error instanceof ForgeError && error.retryAfterMs !== undefined) return { requeueAfterMs: error.retryAfterMs };
       // The repository is gone, or it is none of this forge's: there is nowhere to show it.

@@ -2,12 +2,13 @@
  * The `github` context of a run, as GitHub documents it, made from the Run and the event that caused it. What only a job or its
  * runner knows (`job`, `workspace`, `action`) is added there.
  */
+import type { ForgeUrls } from "../../forges/forge.ts";
 import type { Json } from "../../workflows/expressions.ts";
 import type { Run } from "../../resources/run.ts";
 import type { Stored } from "../../resources/object.ts";
 
-/** @param event the payload, as the forge sent it. @param serverUrl of the forge's pages; empty for a local one. */
-export function githubContext(run: Stored<Run>, event: Json, serverUrl: string): Record<string, Json> {
+/** @param event the payload, as the forge sent it. @param urls of the forge; undefined where it has none. */
+export function githubContext(run: Stored<Run>, event: Json, urls: ForgeUrls | undefined): Record<string, Json> {
   const { source, workflow, attempt } = run.spec;
   const [head] = source.heads ?? [];
   const isTag = source.ref.startsWith("refs/tags/");
@@ -34,6 +35,7 @@ export function githubContext(run: Stored<Run>, event: Json, serverUrl: string):
     run_id: run.metadata.name,
     run_number: "1",
     run_attempt: String(attempt ?? 1),
-    server_url: serverUrl,
+    server_url: urls?.server ?? "",
+    api_url: urls?.api ?? "",
   };
 }

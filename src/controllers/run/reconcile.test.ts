@@ -1,16 +1,19 @@
 import { describe, expect, test } from "vitest";
+import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import { ApiError } from "../../kube/api-error.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import { type Run, runKind } from "../../resources/run.ts";
-import { RunReconciler } from "./reconcile.ts";
+import { type Run, runKind, type RunStatus } from "../../resources/run.ts";
+import type { JobPolicy } from "../../workflows/decide.ts";
+import { RunReconciler, type RunReconcilerOptions } from "./reconcile.ts";
 
 const workflow = "name: ci\non: push\njobs: {unit: {strategy: {matrix: {cell: [1, 2]}}, steps: [{run: 'true'}]}}\n";
 const sha = "1".repeat(40);
 
 /** A reconciler whose caches are what the test makes of them. */
-async function project() {
+async function project(given: { text?: string; runsOn?: RunReconcilerOptions["runsOn"]; policy?: JobPolicy } = {}) {
   let time = new Date("2026-11-21T12:00:00Z");
   let uids = 0;
   const store = new MemoryStore({ now: () => time, newUid: () => `uid-${++uids}` });
@@ -38,10 +41,11 @@ async function project() {
       labelled: () => cached.jobRuns,
       all: () => cached.jobRuns,
     },
-    document: async () => await Promise.resolve(workflow),
+    document: async () => await Promise.resolve(given.text ?? workflow),
     varsOf: async () => await Promise.resolve({}),
-    runsOn: (labels) => ({ labels: [...labels], executor: "host" }),
-    serverUrlOf: () => "",
+    runsOn: given.runsOn ?? (async (labels) => await Promise.resolve({ labels: [...labels], executor: "host" })),
+    policyOf: () => given.policy ?? {},
+    urlsOf: () => undefined,
     now: () => time,
   });
   return {
@@ -118,4 +122,109 @@ describe("the counts of a Run that goes on", () => {
     await reconcile();
     expect(await status()).toMatchObject({ phase: "Finished", verdict: "passed", counts: { passed: 2 } });
   });
+});
+
+describe("labels with an image", () => {
+  const text = `on: push
+jobs:
+  first: {runs-on: ci, strategy: {matrix: {cell: [1, 2]}}, steps: [{run: 'true'}]}
+  plain: {steps: [{run: 'true'}]}
+  second: {needs: first, runs-on: ci, steps: [{run: 'true'}]}
+`;
+  const policy = { rules: [{ labels: ["ci"], image: "ci:1" }] };
+  const imagesOf = (jobRuns: readonly Stored<JobRun>[]) => Object.fromEntries(jobRuns.map(({ spec }) => [spec.name, spec.runsOn.image]));
+
+  test("all jobs of a run get the digest that the first one got, whatever the tag is by then", async () => {
+    let digest = "ci@sha256:1";
+    const runsOn: RunReconcilerOptions["runsOn"] = async (labels, _run, known) => {
+      const image = labels.length === 0 ? {} : { image: known ?? digest };
+      return await Promise.resolve({ labels: [...labels], executor: "docker", ...image });
+    };
+    const { store, reconcile, catchUp, finish } = await project({ text, policy, runsOn });
+    await reconcile();
+    digest = "ci@sha256:2";
+    for (const index of [0, 1, 2]) await finish(index);
+    await catchUp();
+    await reconcile();
+    const jobRuns = (await store.list(jobRunKind)).items;
+    expect(imagesOf(jobRuns)).toEqual({
+      "first (1)": "ci@sha256:1",
+      "first (2)": "ci@sha256:1",
+      plain: undefined,
+      second: "ci@sha256:1",
+    });
+    expect(jobRuns[0]!.metadata.labels).toMatchObject({ "seatrial.dev/repository": "local-1" });
+  });
+
+  test("the run says that its image cannot be found out yet, and goes on when it can", async () => {
+    let isDown = true;
+    const runsOn: RunReconcilerOptions["runsOn"] = async (labels) => {
+      if (isDown) throw new SeatrialError("unreachable", "no Docker host answers that could tell of image ci:1", { retryable: true });
+      return await Promise.resolve({ labels: [...labels], executor: "docker" });
+    };
+    const { store, reconcile, catchUp } = await project({ text, policy, runsOn });
+    expect(await reconcile()).toEqual({ requeueAfterMs: limits.hostEveryMs });
+    expect((await store.get(runKind, "run-1"))!.status).toMatchObject({
+      phase: "Pending",
+      message: "no Docker host answers that could tell of image ci:1",
+    });
+    expect((await store.list(jobRunKind)).items).toEqual([]);
+    isDown = false;
+    await catchUp();
+    await reconcile();
+    expect((await store.list(jobRunKind)).items).toHaveLength(3);
+    expect((await store.get(runKind, "run-1"))!.status).not.toHaveProperty("message");
+  });
+
+  test("an image that is not to be had is the end of the jobs that want it, and of no others", async () => {
+    const runsOn: RunReconcilerOptions["runsOn"] = async (labels) => {
+      if (labels.length > 0) throw new SeatrialError("not-found", "image ci:1 is not to be had");
+      return await Promise.resolve({ labels: [], executor: "host" });
+    };
+    const { store, reconcile } = await project({ text, policy, runsOn });
+    await reconcile();
+    const invalid = Object.fromEntries((await store.list(jobRunKind)).items.map(({ spec }) => [spec.name, spec.invalid]));
+    expect(invalid).toEqual({ "first (1)": "image ci:1 is not to be had", "first (2)": "image ci:1 is not to be had", plain: undefined });
+  });
+});
+
+test("a status that the API refuses ends the run, and its jobs, with nothing in it but that", async () => {
+  const { store, catchUp, pass, reconcile } = await project();
+  await reconcile();
+  await catchUp();
+  const write = store.writeStatus.bind(store);
+  let refusals = 0;
+  store.writeStatus = async (kind, read, status, signal) => {
+    if ((status as RunStatus).total === undefined) return await write(kind, read, status, signal);
+    refusals++;
+    throw new ApiError("invalid", 'Run "run-1" is invalid: status.total: Invalid value: "with a \\"s3cret\\"": must be less');
+  };
+  pass(limits.runCountsMs);
+  await reconcile();
+  const { epoch: _epoch, ...status } = (await store.get(runKind, "run-1"))!.status!;
+  expect(status).toEqual({
+    phase: "Finished",
+    verdict: "error",
+    cause: "internal",
+    message: 'its status was refused, a defect of Seatrial: Run "…" is invalid: status.total: Invalid value: "…": must be less',
+    finishedAt: expect.any(String),
+  });
+  expect((await store.list(jobRunKind)).items.map(({ spec }) => spec.abort)).toEqual(
+    Array.from({ length: 2 }, () => "its run has ended: its status was refused"),
+  );
+  await catchUp();
+  expect(await reconcile(), "it is over").toEqual({});
+  expect(refusals).toBe(1);
+});
+
+test.each<[string, "push" | "pull_request", Run["spec"]["priority"], JobRun["spec"]["priority"]]>([
+  ["a push", "push", undefined, "branch"],
+  ["a pull request", "pull_request", undefined, "pull-request"],
+  ["a run that says so itself", "push", "periodic", "periodic"],
+])("jobs have the priority of what their run was made of: %s", async (_, event, priority, expected) => {
+  const { store, cached, reconcile } = await project();
+  const { spec } = cached.run!;
+  cached.run = { ...cached.run!, spec: { ...spec, source: { ...spec.source, event }, ...(priority ? { priority } : {}) } };
+  await reconcile();
+  expect((await store.list(jobRunKind)).items.map((jobRun) => jobRun.spec.priority)).toEqual([expected, expected]);
 });

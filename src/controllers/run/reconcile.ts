@@ -8,17 +8,20 @@
 import { isDeepStrictEqual } from "node:util";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import type { ForgeUrls } from "../../forges/forge.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import { hasEnded, type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
+import { repositoryName } from "../../resources/repository.ts";
+import { hasEnded, priorityOf, type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
 import type { Json } from "../../workflows/expressions.ts";
-import { type PlannedJobRun } from "../../workflows/decide.ts";
+import type { JobPolicy, PlannedJobRun } from "../../workflows/decide.ts";
 import { invalidRun, planRun, type RunPlan } from "../../workflows/plan.ts";
 import { readWorkflow } from "../../workflows/read.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
 import type { Lister } from "../lister.ts";
+import { refusedEnding } from "../refused.ts";
 import { githubContext } from "./github-context.ts";
 
 export interface RunReconcilerOptions {
@@ -29,10 +32,15 @@ export interface RunReconcilerOptions {
   document(digest: string): Promise<string | undefined>;
   /** Values of the `vars` context. */
   varsOf(run: Stored<Run>): Promise<Readonly<Record<string, string>>>;
-  /** What the server's policy makes of a job's labels. */
-  runsOn(labels: readonly string[], run: Stored<Run>): JobRunSpec["runsOn"];
-  /** Of the forge's pages. */
-  serverUrlOf(run: Stored<Run>): string;
+  /**
+   * What the server's policy makes of a job's labels. @param image that jobs of the run with these labels have already.
+   * @throws SeatrialError, retryable when the image's digest cannot be found out now.
+   */
+  runsOn(labels: readonly string[], run: Stored<Run>, image: string | undefined, signal?: AbortSignal): Promise<JobRunSpec["runsOn"]>;
+  /** What its jobs may ask for. */
+  policyOf(run: Stored<Run>): JobPolicy;
+  /** Of its forge; undefined where that has none. */
+  urlsOf(run: Stored<Run>): ForgeUrls | undefined;
   now(): Date;
 }
 
@@ -51,7 +59,8 @@ export class RunReconciler {
     this.#options = options;
   }
 
-  async reconcile(name: string): Promise<{ requeueAfterMs?: number }> {
+  /** @param signal is aborted when the server stops: what was interrupted is done again by the next. */
+  async reconcile(name: string, signal?: AbortSignal): Promise<{ requeueAfterMs?: number }> {
     const run = this.#options.runs.get(name);
     if (!run || run.metadata.deletionTimestamp !== undefined || hasEnded(run)) {
       this.#counted.delete(name);
@@ -60,13 +69,18 @@ export class RunReconciler {
     const plan = await this.#plan(run);
     for (const { metadata } of this.#options.jobRuns.labelled(runLabels.run, name)) this.#made.delete(metadata.name);
     const isBehind = plan.create.some((planned) => this.#made.has(planned.name));
-    await Promise.all(plan.create.map(async (planned) => await this.#create(run, planned)));
-    await Promise.all(plan.again.map(async (planned) => await this.#runAgain(run, planned)));
     await Promise.all(
       plan.abort.map(async ({ name: jobRun, reason }) => {
         await this.#options.store.patch(jobRunKind, jobRun, { spec: { abort: reason } });
       }),
     );
+    const places = await this.#placesOf(run, plan, signal);
+    if ("why" in places) {
+      await this.#writeStatus(run, { ...plan.status, message: places.why });
+      return { requeueAfterMs: limits.hostEveryMs };
+    }
+    await Promise.all(plan.create.map(async (planned) => await this.#create(run, planned, places)));
+    await Promise.all(plan.again.map(async (planned) => await this.#runAgain(run, planned, places)));
     const { requeueAfterMs } = await this.#writeStatus(run, plan.status);
     const afterMs = requeueAfterMs ?? (isBehind ? limits.cacheBehindMs : undefined);
     return afterMs === undefined ? {} : { requeueAfterMs: afterMs };
@@ -79,12 +93,13 @@ export class RunReconciler {
       return planRun({
         run: metadata.name,
         workflow,
-        contexts: { github: githubContext(run, event, this.#options.serverUrlOf(run)), vars },
+        contexts: { github: githubContext(run, event, this.#options.urlsOf(run)), vars },
         jobRuns: this.#options.jobRuns.labelled(runLabels.run, metadata.name),
         selected: spec.jobs,
         matrix: spec.matrix,
         attempt: spec.attempt,
         rerun: spec.rerun,
+        policy: this.#options.policyOf(run),
         isAborted: spec.abort !== undefined,
         abortReason: spec.abort,
       });
@@ -94,12 +109,12 @@ export class RunReconciler {
     }
   }
 
-  async #workflowOf({ spec }: Stored<Run>): Promise<Workflow> {
-    const { digest, path } = spec.workflow;
+  async #workflowOf(run: Stored<Run>): Promise<Workflow> {
+    const { digest, path } = run.spec.workflow;
     const key = `${digest} ${path}`;
     let workflow = this.#workflows.get(key);
     if (!workflow) {
-      workflow = readWorkflow(await this.#textOf(digest, `workflow ${path}`), path);
+      workflow = readWorkflow(await this.#textOf(digest, `workflow ${path}`), path, this.#options.policyOf(run).rules);
       if (this.#workflows.size >= keptWorkflows) this.#workflows.clear();
       this.#workflows.set(key, workflow);
     }
@@ -124,7 +139,27 @@ export class RunReconciler {
     return text;
   }
 
-  async #create(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }): Promise<void> {
+  /** What the labels of all jobs that are to be made mean; or why that cannot be said yet. */
+  async #placesOf(run: Stored<Run>, { create, again }: RunPlan, signal: AbortSignal | undefined): Promise<Places | { why: string }> {
+    const places: Places = new Map();
+    const known = this.#options.jobRuns.labelled(runLabels.run, run.metadata.name);
+    for (const { labels } of [...create, ...again].map(({ spec }) => spec)) {
+      if (places.has(keyOf(labels))) continue;
+      const before = known.find(({ spec }) => spec.runsOn.image !== undefined && keyOf(spec.runsOn.labels) === keyOf(labels));
+      try {
+        places.set(keyOf(labels), { runsOn: await this.#options.runsOn(labels, run, before?.spec.runsOn.image, signal) });
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!(error instanceof SeatrialError)) throw error;
+        const why = error.message.slice(0, 4096);
+        if (error.retryable) return { why };
+        places.set(keyOf(labels), { runsOn: { labels: [...labels], executor: "docker" }, invalid: why });
+      }
+    }
+    return places;
+  }
+
+  async #create(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }, places: Places): Promise<void> {
     const now = this.#options.now().getTime();
     for (const [made, at] of this.#made) {
       if (now - at < limits.cacheBehindMs) break; // They are in the order of their times.
@@ -134,8 +169,9 @@ export class RunReconciler {
     if (this.#made.has(name)) return;
     this.#made.set(name, now);
     try {
-      const metadata = { name, labels: { [runLabels.run]: run.metadata.name } };
-      await this.#options.store.create(jobRunKind, { metadata, spec: this.#specOf(run, spec) });
+      const { forge, repository } = run.spec.source;
+      const labels = { [runLabels.run]: run.metadata.name, [runLabels.repository]: repositoryName({ forge, id: repository.id }) };
+      await this.#options.store.create(jobRunKind, { metadata: { name, labels }, spec: this.#specOf(run, spec, places) });
     } catch (error) {
       if (error instanceof ApiError && error.reason === "already-exists") return;
       this.#made.delete(name);
@@ -144,19 +180,20 @@ export class RunReconciler {
   }
 
   /** Another attempt of a JobRun that is there; what was said of the one before, an abort, is not said of this one. */
-  async #runAgain(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }): Promise<void> {
+  async #runAgain(run: Stored<Run>, { name, spec }: { name: string; spec: PlannedJobRun }, places: Places): Promise<void> {
     const jobRun = this.#options.jobRuns.get(name);
-    if (jobRun) await this.#options.store.replace(jobRunKind, { ...jobRun, spec: this.#specOf(run, spec) });
+    if (jobRun) await this.#options.store.replace(jobRunKind, { ...jobRun, spec: this.#specOf(run, spec, places) });
   }
 
-  #specOf(run: Stored<Run>, { labels, ...planned }: PlannedJobRun): JobRunSpec {
+  #specOf(run: Stored<Run>, { labels, ...planned }: PlannedJobRun, places: Places): JobRunSpec {
     const { source, attempt, hold } = run.spec;
     return {
       ...planned,
       run: run.metadata.name,
       repository: source.repository.name,
       lane: source.lane,
-      runsOn: this.#options.runsOn(labels, run),
+      priority: priorityOf(run.spec),
+      ...places.get(keyOf(labels))!,
       ...(attempt === undefined ? {} : { attempt }),
       ...(hold === undefined ? {} : { hold }),
     };
@@ -182,9 +219,33 @@ export class RunReconciler {
       if (waitMs > 0) return { requeueAfterMs: waitMs };
     }
     this.#counted.set(run.metadata.name, this.#options.now().getTime());
-    await this.#options.store.writeStatus(runKind, run, status);
+    try {
+      await this.#options.store.writeStatus(runKind, run, status);
+    } catch (error) {
+      const ending = refusedEnding(error);
+      if (!ending) throw error;
+      await this.#giveUp(run, ending, now);
+    }
     return {};
   }
+
+  /** Its jobs end with it. */
+  async #giveUp(run: Stored<Run>, ending: NonNullable<ReturnType<typeof refusedEnding>>, finishedAt: string): Promise<void> {
+    const { store, jobRuns } = this.#options;
+    for (const jobRun of jobRuns.labelled(runLabels.run, run.metadata.name)) {
+      if (hasEnded(jobRun) || jobRun.spec.abort !== undefined) continue;
+      await store.patch(jobRunKind, jobRun.metadata.name, { spec: { abort: "its run has ended: its status was refused" } });
+    }
+    const { attempt = 1 } = run.spec;
+    await store.writeStatus(runKind, run, { phase: "Finished", ...ending, ...(attempt > 1 ? { attempt } : {}), finishedAt });
+  }
+}
+
+/** By {@link keyOf}; where it cannot be had, why. */
+type Places = Map<string, Pick<JobRunSpec, "runsOn" | "invalid">>;
+
+function keyOf(labels: readonly string[]): string {
+  return labels.join("\n");
 }
 
 /** Workflows of different runs that are read at the same time are few; each is some KB. */

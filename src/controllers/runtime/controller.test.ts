@@ -9,7 +9,7 @@ import { Controller, type Failure, type Reconcile, watching } from "./controller
 import { runControllers } from "./manager.ts";
 import { ManualClock, settled } from "./manual-clock.ts";
 
-const spec = { forge: "local", id: "1", name: "owner/project" };
+const spec = { forge: "local", id: "1" };
 
 /** A controller of Repositories on a store in memory, run by a manager, with a clock that is turned by hand. */
 function setUp(reconcile: Reconcile, workers = 2) {

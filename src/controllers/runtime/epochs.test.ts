@@ -3,7 +3,7 @@ import { MemoryStore } from "../../kube/memory.ts";
 import { repositoryKind } from "../../resources/repository.ts";
 import { type Leadership, soleLeadership, withEpoch } from "./epochs.ts";
 
-const spec = { forge: "local", id: "1", name: "owner/project" };
+const spec = { forge: "local", id: "1" };
 
 function setUp() {
   let uids = 0;

@@ -192,7 +192,9 @@ export function apiLease(client: KubeClient, namespace: string, name = "seatrial
         spec: { holderIdentity: holder, leaseDurationSeconds: limits.leaseMs / 1000, renewTime: now.toISOString().replace("Z", "000Z") },
       };
       return fromApi(
-        await (read ? client.send<ApiLease>("PUT", `${all}/${name}`, { body }) : client.send<ApiLease>("POST", all, { body })),
+        await (read
+          ? client.send<ApiLease>("PUT", `${all}/${name}`, { body, isUrgent: true })
+          : client.send<ApiLease>("POST", all, { body, isUrgent: true })),
       );
     },
   };

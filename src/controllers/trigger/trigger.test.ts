@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { limits } from "../../base/limits.ts";
 import { LocalForge } from "../../forges/local/local.ts";
 import type { PullRequestChange } from "../../forges/forge.ts";
 import { Mirrors } from "../../git/mirror.ts";
@@ -8,6 +9,8 @@ import { openHistory } from "../../history/history.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { type Run, runKind } from "../../resources/run.ts";
 import type { Stored } from "../../resources/object.ts";
+import { repositoryKind } from "../../resources/repository.ts";
+import { Repositories } from "../repository/repositories.ts";
 import { Trigger } from "./trigger.ts";
 
 const workflow = "name: ci\non: [push, pull_request]\njobs: {unit: {steps: [{run: 'true'}]}}\n";
@@ -47,7 +50,16 @@ async function bench(files: Record<string, string>) {
     main,
     store,
     history,
-    trigger: new Trigger({ store, history, mirrorOf: (name, repository) => mirrors.of(name, repository), now }),
+    trigger: new Trigger({
+      store,
+      history,
+      mirrorOf: (name, repository) => mirrors.of(name, repository),
+      repositories: new Repositories({ store, now }),
+      rules: [{ labels: ["gpu"] }],
+      now,
+    }),
+    /** The forge takes pull requests for those of a stranger's fork. */
+    distrust: () => (forge.laneOf = async () => await Promise.resolve({ lane: "untrusted", reason: "a fork" })),
     runs,
     /** Pull request 1 gets a commit; gives it as the forge has it then. */
     push: async (more: Record<string, string>): Promise<PullRequestChange> => {
@@ -164,4 +176,73 @@ test("workflows of one name are told apart by their files, and one that is not v
   );
   const names = (await runs()).map(({ spec }) => spec.workflow.name).toSorted();
   expect(names).toEqual([".seatrial/d.yml", "ci (.seatrial/a.yml)", "ci (.seatrial/b.yml)", "other"]);
+});
+
+test("a commit with more workflow files than are read is refused as a whole", async () => {
+  const most = limits.workflowFiles;
+  const files = Object.fromEntries(Array.from({ length: most + 1 }, (_, i) => [`.seatrial/${i}.yml`, workflow]));
+  const { trigger, forge, id, main, runs } = await bench(files);
+  const onMain = { event: "push", repository: { id, name: "project" }, ref: "refs/heads/main", after: main } as const;
+  await expect(trigger.trigger(forge, onMain, { payload: undefined })).rejects.toThrow(
+    `commit ${main} has ${most + 1} workflow files, and ${most} are possible`,
+  );
+  expect(await runs()).toEqual([]);
+});
+
+test("labels of one's own do not make a workflow one that is not valid", async () => {
+  const gpu = "name: gpu\non: pull_request\njobs: {unit: {runs-on: gpu, steps: [{run: 'true'}]}}\n";
+  const { trigger, forge, id, main, runs } = await bench({ ".seatrial/gpu.yml": gpu });
+  await trigger.trigger(
+    forge,
+    { event: "push", repository: { id, name: "project" }, ref: "refs/heads/main", after: main },
+    { payload: {} },
+  );
+  expect(await runs()).toEqual([]);
+});
+
+describe("the Repository of a change", () => {
+  test("is made with the first, and named by all runs", async () => {
+    const { trigger, forge, id, push, store, runs } = await bench({ ".seatrial/ci.yml": workflow });
+    await trigger.trigger(forge, await push({ "a.txt": "1\n" }), { delivery: "1", payload: {} });
+    expect((await store.list(repositoryKind)).items).toMatchObject([
+      { metadata: { name: `local-${id}` }, spec: { forge: "local", id }, status: { name: "project", defaultBranch: "main" } },
+    ]);
+    expect((await runs()).map(({ metadata }) => metadata.labels?.["seatrial.dev/repository"])).toEqual([`local-${id}`]);
+  });
+
+  test("is suspended: nothing is started, until it is no more; then what was told meanwhile has its runs", async () => {
+    const { trigger, forge, id, push, store, runs } = await bench({ ".seatrial/ci.yml": workflow });
+    const name = `local-${id}`;
+    await store.create(repositoryKind, { metadata: { name }, spec: { forge: "local", id, suspended: true } });
+    const change = await push({ "a.txt": "1\n" });
+    expect(await trigger.trigger(forge, change, { delivery: "1", payload: {} })).toEqual([]);
+    expect(await runs()).toEqual([]);
+    await store.patch(repositoryKind, name, { spec: { suspended: null } });
+    expect(await trigger.trigger(forge, change, { payload: undefined })).toHaveLength(1);
+    expect(await forge.checks(id, change.head.sha), "nobody was told").toEqual([]);
+  });
+
+  test("has no forks: a stranger's pull request says why it is not run, a push and a trusted one are run", async () => {
+    const { trigger, forge, id, main, push, store, runs, distrust } = await bench({ ".seatrial/ci.yml": workflow });
+    const name = `local-${id}`;
+    await store.create(repositoryKind, { metadata: { name }, spec: { forge: "local", id, forks: "none" } });
+    await trigger.trigger(
+      forge,
+      { event: "push", repository: { id, name: "project" }, ref: "refs/heads/main", after: main },
+      { payload: {} },
+    );
+    const trusted = await push({ "a.txt": "1\n" });
+    expect(await trigger.trigger(forge, trusted, { delivery: "1", payload: {} })).toHaveLength(1);
+    distrust();
+    const stranger = await push({ "a.txt": "2\n" });
+    expect(await trigger.trigger(forge, stranger, { delivery: "2", payload: {} })).toEqual([]);
+    expect(await runs()).toHaveLength(2);
+    const checks = async () =>
+      (await forge.checks(id, stranger.head.sha)).map(({ context, state, description }) => `${context}: ${state}, ${description}`);
+    expect(await checks()).toEqual([`forks (pull_request): pending, not run: Repository ${name} runs no pull requests from forks`]);
+    await store.patch(repositoryKind, name, { spec: { forks: "untrusted" } });
+    expect(await trigger.trigger(forge, stranger, { payload: undefined })).toHaveLength(1);
+    expect(await checks()).toEqual(["forks (pull_request): success, it is run"]);
+    expect((await runs()).map(({ spec }) => spec.source.lane).toSorted()).toEqual(["trusted", "trusted", "untrusted"]);
+  });
 });

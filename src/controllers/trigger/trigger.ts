@@ -8,21 +8,27 @@
 import { createHash } from "node:crypto";
 import { InvalidError, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { Change, Forge, PullRequestChange } from "../../forges/forge.ts";
+import type { Change, Forge, PullRequestChange, RepositoryName } from "../../forges/forge.ts";
 import { type Mirror, MergeConflictError } from "../../git/mirror.ts";
 import type { History } from "../../history/history.ts";
 import { reasonOf } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
+import { repositoryName } from "../../resources/repository.ts";
 import { type Run, runKind, runLabels, type Source } from "../../resources/run.ts";
 import { workflowFiles } from "../../workflows/find.ts";
 import { readWorkflow } from "../../workflows/read.ts";
+import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import { isTriggered } from "../../workflows/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
+import type { Repositories } from "../repository/repositories.ts";
 
 export interface TriggerOptions {
   store: Store;
   history: History;
   mirrorOf(forge: string, repositoryId: string): Mirror;
+  repositories: Repositories;
+  /** What labels of one's own mean. Default: nothing. */
+  rules?: readonly RunsOnRule[] | undefined;
   now(): Date;
 }
 
@@ -56,7 +62,13 @@ export class Trigger {
     if (cause.delivery === undefined && before === head) return [];
     try {
       const names = await this.#make(forge, change, cause, signal);
+      if (typeof names === "string") {
+        // It is looked at again with each look: what is allowed may change.
+        await history.state.set(key, `${names} ${head}`, now());
+        return [];
+      }
       if (change.event === "pull_request" && before === `${conflict} ${head}`) await this.#showMerge(forge, change, undefined, signal);
+      if (change.event === "pull_request" && before === `${noForks} ${head}`) await this.#showForks(forge, change, undefined, signal);
       await history.state.set(key, head, now());
       return names;
     } catch (error) {
@@ -94,11 +106,50 @@ export class Trigger {
     );
   }
 
-  async #make(forge: Forge, change: Change, cause: Cause, signal: AbortSignal | undefined): Promise<string[]> {
+  /** Why a pull request from a fork has no runs. @param whose the Repository that forbids it; undefined when it does no more. */
+  async #showForks(
+    forge: Forge,
+    { repository, number, head }: PullRequestChange,
+    whose: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    await forge.report(
+      {
+        repositoryId: repository.id,
+        sha: head.sha,
+        context: "forks (pull_request)",
+        state: whose === undefined ? "success" : "pending",
+        description: whose === undefined ? "it is run" : `not run: Repository ${whose} runs no pull requests from forks`,
+        targetUrl: forge.link({ repository, number }) ?? "",
+        sequence: this.#options.now().getTime(),
+      },
+      signal,
+    );
+  }
+
+  /** The open heads of a repository were looked at. */
+  async looked(forge: Forge, repository: RepositoryName, heads: number, signal?: AbortSignal): Promise<void> {
+    await this.#options.repositories.seen(forge, repository, { heads }, signal);
+  }
+
+  /** @returns the names of its Runs, or what of its Repository forbids them. */
+  async #make(
+    forge: Forge,
+    change: Change,
+    cause: Cause,
+    signal: AbortSignal | undefined,
+  ): Promise<string[] | typeof suspended | typeof noForks> {
+    const isDelivery = cause.delivery !== undefined;
+    const { metadata, spec } = await this.#options.repositories.seen(forge, change.repository, { isDelivery }, signal);
+    if (spec.suspended) return suspended;
+    const decided = await forge.laneOf(change, signal);
+    if (spec.forks === "none" && change.event === "pull_request" && decided.lane === "untrusted") {
+      await this.#showForks(forge, change, metadata.name, signal);
+      return noForks;
+    }
     const mirror = this.#options.mirrorOf(forge.name, change.repository.id);
     const commits = change.event === "push" ? [change.after!] : [change.base.sha, change.head.sha];
     await mirror.fetch(await forge.source(change.repository.id, signal), { commits }, signal);
-    const decided = await forge.laneOf(change, signal);
     const source = await this.#sourceOf(forge, change, mirror, decided.lane, cause);
     const files = await this.#workflowsAt(mirror, source.commit);
     const names: string[] = [];
@@ -166,7 +217,7 @@ export class Trigger {
     const read: WorkflowFile[] = [];
     for (const path of paths) {
       const text = (await mirror.readFile(commit, path)) ?? "";
-      read.push({ path, text, workflow: validWorkflow(text, path) });
+      read.push({ path, text, workflow: validWorkflow(text, path, this.#options.rules) });
     }
     return read;
   }
@@ -181,7 +232,10 @@ export class Trigger {
       history.documents.put(JSON.stringify(cause.payload ?? {}), now),
     ]);
     const number = source.heads?.[0]?.number;
-    const labels = number === undefined ? {} : { [runLabels.pullRequest]: pullRequestKey(source.forge, source.repository.id, number) };
+    const labels = {
+      [runLabels.repository]: repositoryName({ forge: source.forge, id: source.repository.id }),
+      ...(number === undefined ? {} : { [runLabels.pullRequest]: pullRequestKey(source.forge, source.repository.id, number) }),
+    };
     const spec: Run["spec"] = { source: { ...source, eventDigest }, workflow: { path, name: workflowName, digest } };
     try {
       await store.create(runKind, { metadata: { name, labels }, spec });
@@ -194,6 +248,9 @@ export class Trigger {
 
 /** Before the head of a pull request that could not be merged. */
 const conflict = "conflict";
+/** Before a head that its Repository forbids to run. */
+const suspended = "suspended";
+const noForks = "no-forks";
 
 interface WorkflowFile {
   path: string;
@@ -202,9 +259,9 @@ interface WorkflowFile {
   workflow: Workflow | undefined;
 }
 
-function validWorkflow(text: string, path: string): Workflow | undefined {
+function validWorkflow(text: string, path: string, rules: readonly RunsOnRule[] | undefined): Workflow | undefined {
   try {
-    return readWorkflow(text, path);
+    return readWorkflow(text, path, rules);
   } catch (error) {
     if (error instanceof InvalidError) return undefined;
     throw error;

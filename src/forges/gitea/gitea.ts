@@ -17,6 +17,7 @@ import {
   ForgeError,
   type ForgeEvent,
   type ForgeRepository,
+  type ForgeUrls,
   type LaneDecision,
   type LinkTarget,
   type PullRequestChange,
@@ -52,6 +53,7 @@ const pageSize = 50;
 export class Gitea implements Forge {
   readonly name: string;
   readonly kind = "gitea";
+  readonly urls: ForgeUrls;
   readonly #api: ForgeApi;
   readonly #url: string;
   readonly #token: string;
@@ -72,7 +74,8 @@ export class Gitea implements Forge {
     this.#url = options.url.replace(/\/+$/, "");
     this.#token = token;
     this.#secrets = secrets;
-    this.#api = new ForgeApi({ name, url: `${this.#url}/api/v1`, token, now });
+    this.urls = { server: this.#url, api: `${this.#url}/api/v1` };
+    this.#api = new ForgeApi({ name, url: this.urls.api, token, now });
     this.#repositories = new Recent({ size: limits.forgeBelieved, ttlMs: limits.forgeBelieveMs, now });
     this.#writers = new Recent({ size: limits.forgeBelieved, ttlMs: limits.forgeBelieveMs, now });
     const shown = { size: limits.forgeShown, ttlMs: limits.forgeShownMs, now };

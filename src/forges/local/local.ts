@@ -56,6 +56,7 @@ interface LocalRepository extends ForgeRepository {
 export class LocalForge implements Forge {
   readonly name: string;
   readonly kind = "local";
+  readonly urls = undefined;
   readonly #environment: Environment;
   readonly #user: Account;
   readonly #repositories: ReadonlyMap<string, LocalRepository>;

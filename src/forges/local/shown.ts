@@ -3,9 +3,10 @@
  * belongs to one server, like all of the data folder.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { systemCodeOf } from "../../base/errors.ts";
+import { makeFolder } from "../../base/folder.ts";
 import type { Check, PullRequestComment, ShownCheck } from "../forge.ts";
 
 type StoredCheck = ShownCheck & { sequence: number };
@@ -55,7 +56,7 @@ export class ShownFiles {
 
   /** A file is there at once and whole. */
   async #write(file: string, content: object): Promise<void> {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(file), 0o700);
     const temporary = `${file}.${++this.#count}.new`;
     await writeFile(temporary, `${JSON.stringify(content)}\n`);
     await rename(temporary, file);

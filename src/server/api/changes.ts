@@ -9,6 +9,7 @@ import { limits } from "../../base/limits.ts";
 import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
+import { repositoryName } from "../../resources/repository.ts";
 import { hasEnded, type Run, runKind, runLabels, workingTree } from "../../resources/run.ts";
 import { readWorkflow } from "../../workflows/read.ts";
 import type { Route } from "./route.ts";
@@ -177,10 +178,14 @@ function jobsNamed(all: readonly Stored<JobRun>[], run: string, job: string | un
 }
 
 /** Makes a Run; the same change, workflow and time give another one. @returns its name. */
-async function createRun(store: Store, options: ApiOptions, { source, workflow, event, jobs, matrix, hold }: NewRun): Promise<string> {
+async function createRun(
+  store: Store,
+  options: ApiOptions,
+  { source, workflow, event, jobs, matrix, hold, priority }: NewRun,
+): Promise<string> {
   const { history } = options;
   const now = options.now();
-  const { name } = readWorkflow(workflow.text, workflow.path);
+  const { name } = readWorkflow(workflow.text, workflow.path, options.rules);
   const [digest, eventDigest] = await Promise.all([
     history.documents.put(workflow.text, now),
     history.documents.put(JSON.stringify(event), now),
@@ -191,6 +196,7 @@ async function createRun(store: Store, options: ApiOptions, { source, workflow, 
     ...(jobs ? { jobs } : {}),
     ...(matrix ? { matrix } : {}),
     ...(hold ? { hold } : {}),
+    ...(priority ? { priority } : {}),
   });
 }
 
@@ -199,7 +205,7 @@ async function createRun(store: Store, options: ApiOptions, { source, workflow, 
  * and, as nothing is there any more that they could need, what they need.
  */
 async function copyRun(store: Store, options: ApiOptions, { metadata, spec }: Stored<Run>, { failed, job }: RerunBody): Promise<string> {
-  const { source, workflow, jobs, matrix, hold } = spec;
+  const { source, workflow, jobs, matrix, hold, priority } = spec;
   const all = await knownJobRuns(options, metadata.name);
   const isAll = job === undefined && !failed;
   const named = failed ? all.filter(({ status }) => status?.verdict !== "passed") : jobsNamed(all, metadata.name, job);
@@ -212,6 +218,7 @@ async function copyRun(store: Store, options: ApiOptions, { metadata, spec }: St
     ...(isAll ? (jobs ? { jobs } : {}) : { jobs: [...wanted] }),
     ...(matrix ? { matrix } : {}),
     ...(hold ? { hold } : {}),
+    ...(priority ? { priority } : {}),
   });
 }
 
@@ -232,8 +239,9 @@ async function makeRun(store: Store, options: ApiOptions, spec: Run["spec"]): Pr
   const { source, workflow } = spec;
   const key = [source.forge, source.repository.id, source.event, source.ref, source.commit, workflow.path, options.now().toISOString()];
   const name = `run-${createHash("sha256").update(key.join("\n")).digest("hex").slice(0, 12)}`;
+  const labels = { [runLabels.repository]: repositoryName({ forge: source.forge, id: source.repository.id }) };
   await options.noteRun?.(name);
-  const made = await store.create(runKind, { metadata: { name }, spec });
+  const made = await store.create(runKind, { metadata: { name, labels }, spec });
   await options.history.projection.projectRuns([made]); // Whoever asked may look at once.
   return name;
 }

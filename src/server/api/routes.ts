@@ -17,6 +17,7 @@ import type { Stored } from "../../resources/object.ts";
 import type { Run } from "../../resources/run.ts";
 import { verdicts } from "../../resources/verdict.ts";
 import type { SecretStore } from "../../secrets/store.ts";
+import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import { jobPath, runPath } from "../pages/runs.ts";
 import { changeRoutes } from "./changes.ts";
 import { deliveryRoutes } from "./deliveries.ts";
@@ -48,6 +49,8 @@ export interface ApiOptions {
   checksOf?: ((run: Stored<Run>) => Promise<ShownCheck[]>) | undefined;
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
+  /** What labels of one's own mean. Default: nothing. */
+  rules?: readonly RunsOnRule[] | undefined;
   /** Undefined where none are kept. */
   secrets?: SecretStore | undefined;
   /** A forge's id of a repository, by its name; what is not given here is looked for in the history. */

@@ -88,6 +88,7 @@ export const newRunSchema = z.object({
   jobs: runSpecSchema.shape.jobs,
   matrix: runSpecSchema.shape.matrix,
   hold: jobRunSpecSchema.shape.hold,
+  priority: runSpecSchema.shape.priority,
 });
 export type NewRun = z.infer<typeof newRunSchema>;
 

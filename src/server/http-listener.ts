@@ -5,8 +5,9 @@ import type { Duplex } from "node:stream";
 import { createAdaptorServer, type ServerType } from "@hono/node-server";
 import type { Env, Hono } from "hono";
 import { SeatrialError } from "../base/errors.ts";
+import { joinStreams } from "../base/join-streams.ts";
 
-export class Listener {
+export class HttpListener {
   #server: ServerType | undefined;
   #dial: Dial | undefined;
   readonly #tunnels = new Set<Duplex>();
@@ -62,10 +63,7 @@ export class Listener {
       if (socket.destroyed) return void other.destroy();
       socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n");
       if (head.length > 0) other.write(head);
-      socket.pipe(other);
-      other.pipe(socket);
-      socket.once("close", () => other.destroy());
-      other.once("close", () => socket.destroySoon());
+      joinStreams(socket, other);
     } catch {
       socket.destroy();
     }
