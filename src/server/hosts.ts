@@ -127,7 +127,9 @@ export class Hosts implements AsyncDisposable {
 
   /** Where the clusters of a place's jobs are made. */
   async workspaceOf({ host, endpoint }: Place): Promise<Workspace> {
-    // Not this machine in its place: what is not trusted must not come here.
+    // A run without containers asks no Docker before a cluster wants it.
+    if (host === localHost && this.#hosts.get(localHost)?.endpoint === undefined) return this.#options.workspace;
+    // Not this machine in another's place: what is not trusted must not come here.
     if (endpoint === undefined) throw new SeatrialError("unreachable", `host ${host} has never answered`, { retryable: true });
     return await this.#options.workspace.onHost(endpoint);
   }
