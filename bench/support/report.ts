@@ -88,7 +88,7 @@ async function commit(): Promise<string> {
   const git = async (...args: string[]) =>
     (await run("git", args, { cwd: projectRoot, env: { PATH: "/usr/local/bin:/usr/bin:/bin" } })).stdout;
   try {
-    const isChanged = (await git("status", "--porcelain", "--", "src", "bin", "bench", "package-lock.json")) !== "";
+    const isChanged = (await git("status", "--porcelain", "--", "src", "bin", "bench", ":!bench/results.json", "package-lock.json")) !== "";
     return `${await git("rev-parse", "--short", "HEAD")}${isChanged ? " and changes" : ""}`;
   } catch {
     return "";
