@@ -4,7 +4,7 @@
  * The order within a pair changes from pair to pair, so that neither side always follows the other's clean-up.
  */
 import { type BenchContext, say } from "./context.ts";
-import { quantile, type Ratio, ratioOf } from "./statistics.ts";
+import { median, quantile, type Ratio, ratioOf } from "./statistics.ts";
 
 export interface Bench {
   name: string;
@@ -113,11 +113,11 @@ function answer(bench: Bench, question: Question, measured: ReadonlyMap<string, 
   if (!own?.length || (question.against !== undefined && !others?.length)) return undefined;
   const ratio = others ? ratioOf(own.map((value, i) => [value, others[i]!] as const)) : undefined;
   const { target, unit = "ms" } = question;
-  const median = quantile(own, 0.5);
+  const middle = median(own);
   const reached = [
     target?.ratio === undefined || !ratio ? undefined : ratio.median <= target.ratio,
-    target?.most === undefined ? undefined : median <= target.most,
-    target?.least === undefined ? undefined : median >= target.least,
+    target?.most === undefined ? undefined : middle <= target.most,
+    target?.least === undefined ? undefined : middle >= target.least,
   ].filter((each) => each !== undefined);
   return {
     bench: bench.name,
@@ -134,7 +134,7 @@ function answer(bench: Bench, question: Question, measured: ReadonlyMap<string, 
 
 function summary(values: readonly number[]): Values {
   const rounded = values.map((each) => Number(each.toPrecision(4)));
-  return { p50: quantile(rounded, 0.5), p99: quantile(rounded, 0.99), all: rounded };
+  return { p50: median(rounded), p99: quantile(rounded, 0.99), all: rounded };
 }
 
 /** With as many digits as the value is worth. */

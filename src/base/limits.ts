@@ -133,6 +133,8 @@ export const limits = {
   objectNameBytes: 255,
   /** Files that were left half written by a process that died. */
   objectAbandonedMs: 24 * 3_600_000,
+  /** `sun_path` has 104 bytes on macOS and 108 on Linux, with the zero at its end; Node cuts what is longer, silently. */
+  socketPathBytes: 103,
   /** Path of one artifact. */
   artifactPathBytes: 512,
   /** One call of a runner to its server: a chunk of 1 MiB over a slow link, or a server that is stopping. */

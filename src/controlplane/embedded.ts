@@ -16,9 +16,6 @@ import { lifeOf } from "../process/identity.ts";
 import type { Programs } from "../programs/programs.ts";
 import { controlPlaneProcesses, etcdSocket, startControlPlane, stopControlPlane } from "./control-plane.ts";
 
-/** `sun_path` on macOS, without the zero at its end; Linux has four more. */
-const socketPathBytes = 103;
-
 /**
  * Resources of the API groups below that nothing of ours uses. A cache of each costs CPU while nothing happens; without it a request
  * goes to etcd.
@@ -182,7 +179,7 @@ export async function stopEmbedded(instance: string): Promise<void> {
  */
 export async function embeddedEtcdSocket(environment: Environment, instance: string): Promise<string> {
   const path = join(embeddedDirectory(environment), etcdSocket);
-  if (Buffer.byteLength(path) <= socketPathBytes) return path;
+  if (Buffer.byteLength(path) <= limits.socketPathBytes) return path;
   const link = join(environment.runtimeDir, `etcd-${instance}`);
   makeFolder(environment.runtimeDir, 0o700);
   await rm(link, { force: true });

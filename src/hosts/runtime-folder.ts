@@ -12,8 +12,6 @@ import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../proces
 
 const PREFIX = "ssh-";
 const OWNER_FILE = "owner";
-/** `sun_path` has 104 bytes on macOS and 108 on Linux, with the zero at its end; Node cuts what is longer, silently. */
-const SOCKET_PATH_BYTES = 103;
 /** The longest name that a socket gets in such a folder. */
 const LONGEST_SOCKET = "docker.sock";
 
@@ -47,8 +45,8 @@ async function checkFolder(folder: string, socket: string, hint: string): Promis
   if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o022) !== 0)
     throw new SeatrialError("refused", `the folder for sockets ${folder} is not a folder that only you can write to`, { hint });
   const length = Buffer.byteLength(join(folder, socket));
-  if (length > SOCKET_PATH_BYTES) {
-    const bounds = `${length} bytes with a socket's name, ${SOCKET_PATH_BYTES} are possible`;
+  if (length > limits.socketPathBytes) {
+    const bounds = `${length} bytes with a socket's name, ${limits.socketPathBytes} are possible`;
     throw new SeatrialError("invalid", `the folder for sockets ${folder} has too long a name: ${bounds}`, { hint });
   }
 }

@@ -65,6 +65,11 @@ export class Inbox {
     this.#refs.ring();
   }
 
+  /** A delivery waits to be handled again. */
+  replay(): void {
+    this.#deliveries.ring();
+  }
+
   /**
    * Works on deliveries, and looks into local repositories and at all open heads, until the signal is aborted. Each goes on while
    * another waits for a forge that does not answer.

@@ -180,7 +180,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   const api = engine.apiApp(token, {
     secrets,
     repositoryId: async (forge, name) => (await forges.get(forge)?.repositoryNamed(name))?.id,
-    onReplay: () => inbox.wake(),
+    onReplay: () => inbox.replay(),
   });
   doors.all("/api/*", async (context) => await api.fetch(context.req.raw));
   const pages = pagesApp({

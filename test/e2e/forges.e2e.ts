@@ -5,32 +5,18 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { describe, expect, test, type TestContext } from "vitest";
 import { scriptEnvironment } from "../../scripts/docker-choice.ts";
 import { waitFor } from "../../src/base/wait.ts";
 import { describeForge, type ForgeUnderTest } from "../../src/forges/conformance.ts";
 import type { Change, Delivery, PullRequestChange } from "../../src/forges/forge.ts";
 import { Gitea } from "../../src/forges/gitea/gitea.ts";
 import { Mirrors } from "../../src/git/mirror.ts";
-import { type HookListener, openGitea, type TestForge, type TestForgeRepository, type TestUser, withGitea } from "../support/forge.ts";
+import { type HookListener, shareGitea, type TestForge, type TestForgeRepository, type TestUser, withGitea } from "../support/forge.ts";
 
 const secret = "the webhook's secret";
 
-/** One Gitea for the file. */
-let gitea: TestForge | { reason: string } = { reason: "it was not started" };
-
-beforeAll(async () => {
-  gitea = await openGitea();
-});
-
-afterAll(async () => {
-  if (!("reason" in gitea)) await gitea.close();
-});
-
-function needGitea(context: Pick<TestContext, "skip">): TestForge {
-  if ("reason" in gitea) context.skip(gitea.reason);
-  return gitea as TestForge;
-}
+const needGitea = shareGitea();
 
 function connect(to: TestForge, more: { secrets?: string[]; token?: string } = {}): Gitea {
   return new Gitea({ name: "lab", url: to.url, token: more.token ?? to.token, secrets: more.secrets ?? [secret], now: () => new Date() });

@@ -7,32 +7,18 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { afterAll, describe, expect, test, type TestContext } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import { freePort } from "../../src/docker/ports.ts";
 import { openHistory } from "../../src/history/history.ts";
 import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
 import { type Home, openHome, seatrial } from "../support/e2e.ts";
-import { openGitea, type TestForge, type TestForgeRepository } from "../support/forge.ts";
+import { shareGitea, type TestForge, type TestForgeRepository } from "../support/forge.ts";
 
 const secret = "the webhook's secret";
 const soon = { timeoutMs: 30_000, pollMs: 50 };
 
-/** One Gitea for the file. */
-let gitea: TestForge | { reason: string } = { reason: "it was not started" };
-
-beforeAll(async () => {
-  gitea = await openGitea();
-});
-
-afterAll(async () => {
-  if (!("reason" in gitea)) await gitea.close();
-});
-
-function needGitea(context: Pick<TestContext, "skip">): TestForge {
-  if ("reason" in gitea) context.skip(gitea.reason);
-  return gitea as TestForge;
-}
+const needGitea = shareGitea();
 
 /** A commit status of Gitea. */
 interface Status {

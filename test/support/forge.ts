@@ -10,7 +10,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { TestContext } from "vitest";
+import { afterAll, beforeAll, type TestContext } from "vitest";
 import { type BuiltForge, builtForge, type LabForge, startForge, stopForge } from "../../lab/forge.ts";
 import { waitFor } from "../../src/base/wait.ts";
 import { settingsInEnvironment } from "../../src/git/git.ts";
@@ -301,10 +301,24 @@ export async function withGitea(context: Pick<TestContext, "skip" | "onTestFinis
   return forge;
 }
 
-/** A Gitea that the tests of a file share: the caller closes it, in `afterAll`. */
-export async function openGitea(): Promise<TestForge | { reason: string }> {
+async function openGitea(): Promise<TestForge | { reason: string }> {
   const built = builtForge();
   return built ? await TestForge.start(built) : { reason: process.env[noForgeVariable] ?? notBuilt };
+}
+
+/** One Gitea that all tests of a file share. @returns gives it to a test, or skips that with the reason. */
+export function shareGitea(): (context: Pick<TestContext, "skip">) => TestForge {
+  let gitea: TestForge | { reason: string } = { reason: "it was not started" };
+  beforeAll(async () => {
+    gitea = await openGitea();
+  });
+  afterAll(async () => {
+    if (!("reason" in gitea)) await gitea.close();
+  });
+  return (context) => {
+    if ("reason" in gitea) context.skip(gitea.reason);
+    return gitea as TestForge;
+  };
 }
 
 function newName(prefix: string): string {

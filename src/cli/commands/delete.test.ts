@@ -5,7 +5,8 @@ import { Command } from "commander";
 import { expect, onTestFinished, test } from "vitest";
 import { environmentFrom } from "../../base/environment.ts";
 import type { ClusterProvider } from "../../clusters/provider.ts";
-import { type ClusterRecord, ClusterRecords } from "../../clusters/records.ts";
+import { ClusterRecords } from "../../clusters/records.ts";
+import { demoRecord } from "../../controllers/cluster/testdata/record.ts";
 import type { OpenDocker, Workspace } from "../../controllers/workspace.ts";
 import { labels } from "../../docker/ownership.ts";
 import type { Registries } from "../../registries/registries.ts";
@@ -18,23 +19,7 @@ test("--cascade deletes the registry on the cluster's Docker host, and none of t
   const folder = await mkdtemp(join(tmpdir(), "delete-"));
   onTestFinished(async () => await rm(folder, { recursive: true, force: true }));
   const records = new ClusterRecords(folder);
-  const record: ClusterRecord = {
-    name: "demo",
-    provider: "kind",
-    uid: "u1",
-    instance: "me",
-    owner: "declared",
-    dockerHost: hostA,
-    phase: "Ready",
-    createdAt: "2026-01-01T00:00:00Z",
-    resource: {
-      apiVersion: "seatrial.dev/v1alpha1",
-      kind: "Cluster",
-      metadata: { name: "demo" },
-      spec: { provider: "kind", registry: "reg" },
-    },
-  };
-  await records.write(record);
+  await records.write(demoRecord({ registry: "reg" }, { dockerHost: hostA }));
 
   const hosts = new Map([
     [hostA, new Set(["cluster demo", "registry reg"])],

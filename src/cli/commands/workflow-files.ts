@@ -72,7 +72,8 @@ export function chooseJobs(
   const isIn = ({ workflow }: WorkflowFile, job: string) => {
     try {
       return selectJobs(workflow, [job]).size > 0;
-    } catch {
+    } catch (error) {
+      if (!(error instanceof SeatrialError)) throw error;
       return false;
     }
   };

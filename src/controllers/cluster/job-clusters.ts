@@ -11,6 +11,7 @@ import { whyNotIsolated } from "../../clusters/isolation.ts";
 import type { Ownership } from "../../docker/ownership.ts";
 import type { Store } from "../../kube/store.ts";
 import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
+import { apiVersion } from "../../resources/metadata.ts";
 import type { Stored } from "../../resources/object.ts";
 import { runLabels } from "../../resources/run.ts";
 import { deleteRecorded } from "../reap/reap.ts";
@@ -93,7 +94,7 @@ export class JobClusters {
       for (let number = 1; ; number++) {
         try {
           boot.cluster = await ThrowawayCluster.prepare(await this.#workspaceOf(cluster), {
-            cluster: { apiVersion: "seatrial.dev/v1alpha1", kind: "Cluster", metadata: { name: metadata.name }, spec },
+            cluster: { apiVersion, kind: "Cluster", metadata: { name: metadata.name }, spec },
             uid: `${metadata.uid.replaceAll("-", "").slice(0, 14)}${String(number).padStart(2, "0")}`,
             ownership: this.#options.ownershipOf(attempt),
             isIsolated,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { ObservedCluster } from "../../clusters/provider.ts";
-import type { ClusterRecord } from "../../clusters/records.ts";
 import type { Cluster } from "../../resources/cluster.ts";
 import { type PlanInput, planCluster } from "./plan.ts";
+import { demoRecord } from "./testdata/record.ts";
 
 const desired: Cluster = {
   apiVersion: "seatrial.dev/v1alpha1",
@@ -12,16 +12,7 @@ const desired: Cluster = {
 };
 const larger: Cluster = { ...desired, spec: { ...desired.spec, nodes: 2 } };
 const ours = { instance: "me", owner: "declared" } as const;
-const record: ClusterRecord = {
-  name: "demo",
-  provider: "kind",
-  uid: "u1",
-  instance: "me",
-  owner: "declared",
-  phase: "Ready",
-  createdAt: "2026-01-01T00:00:00Z",
-  resource: desired,
-};
+const record = demoRecord({}, { resource: desired });
 const observed: ObservedCluster = {
   provider: "kind",
   name: "demo",

@@ -5,10 +5,11 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { environmentFrom } from "../../base/environment.ts";
 import { SeatrialError } from "../../base/errors.ts";
 import type { ClusterProvider, ObservedCluster } from "../../clusters/provider.ts";
-import { type ClusterRecord, ClusterRecords } from "../../clusters/records.ts";
+import { ClusterRecords } from "../../clusters/records.ts";
 import type { Cluster } from "../../resources/cluster.ts";
 import type { OpenDocker, Workspace } from "../workspace.ts";
 import { listClusters } from "./observe.ts";
+import { demoRecord } from "./testdata/record.ts";
 import { applyCluster, type ApplyClusterOptions, deleteCluster, kubeconfigOf } from "./reconcile.ts";
 
 const desired: Cluster = {
@@ -28,17 +29,7 @@ const observed: ObservedCluster = {
   parts: ["c1"],
 };
 const [hostA, hostB] = ["unix:///a.sock", "unix:///b.sock"];
-const record: ClusterRecord = {
-  name: "demo",
-  provider: "kind",
-  uid: "u1",
-  instance: "me",
-  owner: "declared",
-  dockerHost: hostA,
-  phase: "Ready",
-  createdAt: "2026-01-01T00:00:00Z",
-  resource: desired,
-};
+const record = demoRecord({}, { dockerHost: hostA, resource: desired });
 const own = `apiVersion: v1
 kind: Config
 clusters:

@@ -8,11 +8,10 @@ import { createHash } from "node:crypto";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { Forge } from "../../forges/forge.ts";
-import type { History } from "../../history/history.ts";
 import type { Stored } from "../../resources/object.ts";
 import { type Run, runLabels } from "../../resources/run.ts";
 import { commentText, isFailure, type JobReport } from "./comment-text.ts";
-import { checkName, jobLink, type ReporterOptions } from "./report.ts";
+import { checkName, failedTests, jobLink, type ReporterOptions } from "./report.ts";
 
 export class Commenter {
   readonly #options: ReporterOptions;
@@ -90,8 +89,9 @@ export class Commenter {
         .map(async ({ summary, jobRun, attempts }): Promise<JobReport> => {
           const { verdict = "error", cause, message } = summary;
           const attempt = attempts.at(-1);
-          const failed = verdict === "passed" ? 0 : (attempt?.testCounts.failed ?? 0);
-          const tests = failed > 0 ? await failedTests(history, attempt!.uid) : [];
+          const counts = verdict === "passed" ? undefined : attempt?.testCounts;
+          const failed = (counts?.failed ?? 0) + (counts?.error ?? 0);
+          const tests = failed > 0 ? await failedTests(history, attempt!.uid, limits.commentTests) : [];
           const page = `${origin}/jobs/${encodeURIComponent(summary.name)}`;
           return {
             name: checkName(found.run, jobRun),
@@ -109,9 +109,4 @@ export class Commenter {
         }),
     );
   }
-}
-
-async function failedTests(history: History, attempt: string) {
-  const { items } = await history.queries.tests(attempt, { limit: limits.commentTests });
-  return items.filter(({ verdict }) => verdict === "failed");
 }

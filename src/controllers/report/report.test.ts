@@ -105,7 +105,7 @@ class Bench {
   async ended(
     name: string,
     verdict: Verdict,
-    tests: { name: string; message?: string; logLine?: number }[] = [],
+    tests: { name: string; verdict?: "error"; message?: string; logLine?: number }[] = [],
     more: { run?: string; message?: string } = {},
   ): Promise<void> {
     const { message, run = "run" } = more;
@@ -216,6 +216,7 @@ test("the comment: none while all is well, made when something failed, the same 
   await bench.ended("e2e", "failed", [
     { name: "TestWidget", message: "want 3 widgets, got 2\nand a trace", logLine: 12 },
     { name: "<img src=x> `@all` \n\n# big", message: "[here](https://evil.example)" },
+    { name: "TestPanics", verdict: "error" },
   ]);
   await bench.ended("boot", "error", [], { message: "cluster cluster: did not become ready" });
   await say();
@@ -230,6 +231,7 @@ test("the comment: none while all is well, made when something failed, the same 
       "- [`test / e2e (pull_request)`](https://ci.example/jobs/e2e?line=12#L12) failed",
       "  - [`TestWidget`](https://ci.example/jobs/e2e?line=12#L12): `want 3 widgets, got 2`",
       "  - [``<img src=x> `@all` # big``](https://ci.example/jobs/e2e): `[here](https://evil.example)`",
+      "  - [`TestPanics`](https://ci.example/jobs/e2e)",
       "- [`test / boot (pull_request)`](https://ci.example/jobs/boot) could not be tested, which is not the change's fault: " +
         "`cluster cluster: did not become ready`",
     ].join("\n"),

@@ -128,11 +128,17 @@ export async function jobLink(history: History, origin: string, jobRun: Stored<J
 async function failingTests(history: History, { status }: Stored<JobRun>): Promise<string | undefined> {
   const attempt = status?.attempts?.at(-1)?.uid;
   if (status?.verdict !== "failed" || attempt === undefined) return undefined;
-  const { items, next } = await history.queries.tests(attempt, { limit: 3 });
-  const failed = items.filter(({ verdict }) => verdict === "failed" || verdict === "error");
+  // One more than is shown: whether there are more.
+  const failed = await failedTests(history, attempt, 4);
   if (failed.length === 0) return undefined;
-  const isAll = next === undefined || failed.length < items.length;
-  return `${failed.map(({ name }) => name).join(", ")}${isAll ? "" : ", …"} failed`;
+  const shown = failed.slice(0, 3).map(({ name }) => name);
+  return `${shown.join(", ")}${failed.length > shown.length ? ", …" : ""} failed`;
+}
+
+/** The first tests that did not pass: they come before all others. */
+export async function failedTests(history: History, attempt: string, most: number) {
+  const { items } = await history.queries.tests(attempt, { limit: most });
+  return items.filter(({ verdict }) => verdict === "failed" || verdict === "error");
 }
 
 function jobPage(origin: string, { metadata }: Stored<JobRun>): string {
