@@ -16,8 +16,10 @@ async function clustersOf(home: Home): Promise<string[]> {
     .map(({ name }) => name);
 }
 
+/** The one cluster, as soon as its record is whole: before that there is a folder, and nothing to be deleted. */
 async function onlyCluster(home: Home): Promise<string> {
-  return await waitFor("one cluster on record", async () => (await clustersOf(home))[0], { timeoutMs: 30_000, pollMs: 20 });
+  const recorded = async () => (await clustersOf(home)).find((name) => existsSync(join(home.data, "clusters", name, "cluster.json")));
+  return await waitFor("one cluster on record", recorded, { timeoutMs: 30_000, pollMs: 20 });
 }
 
 describe("exit codes and environment", () => {
