@@ -1,4 +1,7 @@
-/** Two projects: `unit` (with the conformance suites that need no cluster), in parallel; `e2e`, one file after the other. */
+/**
+ * Three projects: `unit` (with the conformance suites that need no cluster), in parallel; `e2e`, one file after the other; `workflows`,
+ * the conformance cases of workflow files, several at a time against one server.
+ */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -24,6 +27,18 @@ export default defineConfig({
           maxConcurrency: 2,
           testTimeout: 600_000,
           hookTimeout: 1_200_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "workflows",
+          include: ["test/workflows/**/*.e2e.ts"],
+          pool: "forks",
+          // More than there are processors: a case waits for its runner most of the time.
+          maxConcurrency: 6,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
         },
       },
     ],

@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { messageOf, SeatrialError } from "../src/base/errors.ts";
 import { applyKind } from "./apply-kind.ts";
 import { bare } from "./bare.ts";
+import { check } from "./check.ts";
 import { gitea } from "./gitea.ts";
 import { jobRunsBench } from "./job-runs.ts";
 import { kind4, kind8 } from "./kind-at-once.ts";
@@ -23,6 +24,7 @@ import { type Bench, measure } from "./support/bench.ts";
 import { BenchContext, say } from "./support/context.ts";
 import { keepResults, type Kept } from "./support/report.ts";
 import { serverIdle } from "./server-idle.ts";
+import { stepOverhead } from "./step-overhead.ts";
 import { trueJobs } from "./true-jobs.ts";
 import { webhooks } from "./webhooks.ts";
 
@@ -35,7 +37,9 @@ const benches: readonly Bench[] = [
   kind8,
   jobRunsBench,
   trueJobs,
+  check,
   oneStep,
+  stepOverhead,
   lineVisible,
   gitea,
   logIngest,

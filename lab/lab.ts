@@ -101,17 +101,22 @@ export async function installPackages(lab: Lab): Promise<void> {
     if (!existsSync("/usr/bin/apt-get")) {
       throw new SeatrialError("refused", `the lab installs Debian packages (${missing.join(", ")}) and there is no apt-get here`);
     }
-    lab.say(`installing ${missing.join(", ")}`);
-    const policy = "/usr/sbin/policy-rc.d";
-    // Debian starts the daemons of what it installs: the lab has its own, so no.
-    const isOurs = !existsSync(policy);
-    if (isOurs) await writeFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-    try {
-      const env = systemEnvironment(lab, { DEBIAN_FRONTEND: "noninteractive" });
-      await system(lab, "apt-get", ["update", "-qq"], { env });
-      await system(lab, "apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], { env });
-    } finally {
-      if (isOurs) await rm(policy, { force: true });
-    }
+    await installDebian(lab, missing);
+  }
+}
+
+/** Installs packages of Debian; none of their daemons is started. Needs root. @param options more for `apt-get install`. */
+export async function installDebian(lab: Lab, names: readonly string[], options: readonly string[] = []): Promise<void> {
+  lab.say(`installing ${names.join(", ")}`);
+  const policy = "/usr/sbin/policy-rc.d";
+  // Debian starts the daemons of what it installs: the lab has its own, so no.
+  const isOurs = !existsSync(policy);
+  if (isOurs) await writeFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    const env = systemEnvironment(lab, { DEBIAN_FRONTEND: "noninteractive" });
+    await system(lab, "apt-get", ["update", "-qq"], { env });
+    await system(lab, "apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...options, ...names], { env });
+  } finally {
+    if (isOurs) await rm(policy, { force: true });
   }
 }

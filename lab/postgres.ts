@@ -10,7 +10,7 @@ import { messageOf } from "../src/base/errors.ts";
 import { waitFor } from "../src/base/wait.ts";
 import { startDaemon, stopDaemon } from "../src/process/daemon.ts";
 import { lifeOf } from "../src/process/identity.ts";
-import { currentLab, type Lab, lockLab, succeeds, system, systemEnvironment } from "./lab.ts";
+import { currentLab, installDebian, type Lab, lockLab, succeeds, system, systemEnvironment } from "./lab.ts";
 
 export interface LabPostgres {
   /** Makes an empty database. @returns how to reach it: `postgres://…`, over its socket. */
@@ -106,27 +106,12 @@ async function findPrograms(): Promise<string | undefined> {
 async function install(lab: Lab): Promise<void> {
   using _lock = await lockLab(lab, "postgres");
   if (await findPrograms()) return;
-  lab.say("installing postgresql");
   const settings = "/etc/postgresql-common/createcluster.conf";
   if (!existsSync(settings)) {
     await mkdir("/etc/postgresql-common", { recursive: true });
     await writeFile(settings, "create_main_cluster = false\n");
   }
-  const policy = "/usr/sbin/policy-rc.d";
-  const isOurs = !existsSync(policy);
-  if (isOurs) await writeFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
-  try {
-    const env = systemEnvironment(lab, { DEBIAN_FRONTEND: "noninteractive" });
-    await system(lab, "apt-get", ["update", "-qq"], { env });
-    await system(
-      lab,
-      "apt-get",
-      ["install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", "postgresql"],
-      { env },
-    );
-  } finally {
-    if (isOurs) await rm(policy, { force: true });
-  }
+  await installDebian(lab, ["postgresql"], ["-o", "Dpkg::Options::=--force-confold"]);
 }
 
 async function userId(lab: Lab, which: "-u" | "-g"): Promise<number> {

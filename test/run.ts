@@ -3,8 +3,9 @@
  *
  * Order of events: the Docker daemon is chosen (the user's own, else the lab's, made first where that is allowed, else
  * none); programs are found, fetched or built; unit and conformance tests run in parallel, while the lab's Gitea is built behind
- * them; the files of end-to-end tests run two at a time, each followed by a look for what it left, and all of them by a look at
- * the lab's daemon; that is stopped when it was started here; failures are told again; the last line counts.
+ * them; the files of end-to-end tests, and the one of the conformance cases of workflows, run two at a time, each followed by a look for
+ * what it left, and all of them by a look at the lab's daemon; that is stopped when it was started here; failures are told again; the
+ * last line counts.
  *
  *   node test/run.ts [--unit | --e2e] [PART OF A FILE'S NAME…]
  *
@@ -23,6 +24,7 @@ import { buildRunnerBase } from "../lab/runner-image.ts";
 import { messageOf } from "../src/base/errors.ts";
 import { seconds } from "../src/base/output.ts";
 import { Programs } from "../src/programs/programs.ts";
+import { kubernetesVersions } from "../src/programs/versions.ts";
 import { scriptEnvironment, whyNotDocker } from "../scripts/docker-choice.ts";
 import { noForgeVariable } from "./support/forge.ts";
 import { everythingOn, type Leak, leakedLink, leakedProcesses, removeLeaks } from "./support/leaks.ts";
@@ -123,7 +125,7 @@ async function chooseDocker(): Promise<{ variables: Record<string, string>; isOu
     return { reason: `${why}; the lab (a daemon of our own) is made only for root, or with LAB=1` };
   say(`${why}; the lab's daemon is used`);
   const wasRunning = (await labStatus()).running;
-  const { dockerHost } = await buildLab();
+  const { dockerHost } = await buildLab(undefined, isSoak ? { kubernetes: kubernetesVersions } : {});
   await buildRunnerBase();
   abort.signal.throwIfAborted();
   return { variables: { DOCKER_HOST: dockerHost }, isOurs: !wasRunning };
@@ -168,7 +170,7 @@ async function buildForgeFor(files: readonly string[]): Promise<string | undefin
 
 async function e2eFiles(filters: readonly string[]): Promise<string[]> {
   const files: string[] = [];
-  for await (const file of glob("test/e2e/**/*.e2e.ts", { cwd: root })) files.push(file);
+  for await (const file of glob("test/{e2e,workflows}/**/*.e2e.ts", { cwd: root })) files.push(file);
   return files.filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter))).toSorted();
 }
 
@@ -184,7 +186,7 @@ async function runE2e(files: readonly string[], setup: Setup, folders: readonly 
       const file = queues.find((queue) => queue.length > 0)?.shift();
       if (file === undefined || abort.signal.aborted) return;
       const hadLink = !hasRemote || leakedLink() !== undefined;
-      await runVitest("e2e", [file], setup, folder, fileMs);
+      await runVitest(file.startsWith("test/workflows/") ? "workflows" : "e2e", [file], setup, folder, fileMs);
       await reportLeaks(file, leakedProcesses(folder), hadLink ? undefined : leakedLink());
     }
   };
@@ -203,7 +205,7 @@ async function reportLeaks(file: string, leaks: readonly Leak[], link: string | 
 }
 
 async function runVitest(
-  project: "unit" | "e2e",
+  project: "unit" | "e2e" | "workflows",
   filters: readonly string[],
   setup: Setup,
   folder: string,

@@ -40,6 +40,8 @@ export const limits = {
   collectArchiveEntries: 5_000,
   /** Logs of boots that failed, all together: some twenty of kind, as failed boots come in series. */
   failedBootsBytes: 2 * 1024 ** 3,
+  /** Commands look no more often what of them is too old or too much: all of their files are counted. */
+  failuresLookMs: 3_600_000,
   /** A download of a program: kube-apiserver has 105 MB. */
   downloadMs: 600_000,
   /** A build from Go modules: 9 min cold for all of Kubernetes on two cores. */
@@ -356,6 +358,10 @@ export const limits = {
   streamPollMs: 1_000,
   /** Lines of a log that one page shows: a browser lays out so many in half a second. */
   pageLogLines: 5_000,
+  /** Lines that come while a page is open: a flood of log must not fill whoever has left it open. */
+  pageFollowedLines: 20_000,
+  /** A list of so many items stands open above a job's log; of a longer one only the count: the log is what is looked for. */
+  pageListShown: 12,
   /** Of clusters that jobs write to: 200 events at 1.5 MiB, etcd's bound, still fit into memory. */
   collectEvents: 200,
   /** Of the name of a file that is made from a pod's. */
@@ -378,6 +384,8 @@ export const limits = {
   isolatedMemoryLeast: 512 * 1024 ** 2,
   /** A runner's report: outputs, and the steps and annotations since the last. */
   reportBytes: 4 * 1024 ** 2,
+  /** Characters of values to mask in one report, beside the largest outputs: JSON may write each as six bytes. */
+  reportMasksLength: 64 * 1024,
   /** Files of workflows in one commit. */
   workflowFiles: 100,
   /** What is kept of the message of a cluster's event. */
@@ -447,4 +455,113 @@ export const limits = {
   imageDigestMs: 20_000,
   /** A Docker host that could not be connected to is not tried again so soon: all of a command's leftovers there wait for it once. */
   hostSilenceMs: 5_000,
+  /** GitHub's bounds of inputs: how many can be declared for a dispatch, and how long all values are together. */
+  dispatchInputs: 25,
+  inputCharacters: 65_535,
+  /** GitHub says no bound for those of a called workflow: as many as anybody could still give. */
+  callInputs: 100,
+  /** Days that are looked at for the next time of a cron expression: 29 February can be eight years away. */
+  cronDays: 8 * 366 + 2,
+  /** One cache, and all of one repository: GitHub's own figure for all. The untrusted lane has less, and takes none of it from the other. */
+  cacheBytes: 5 * 1024 ** 3,
+  cacheRepositoryBytes: 10 * 1024 ** 3,
+  cacheUntrustedBytes: 2 * 1024 ** 3,
+  /** A cache when it is unpacked: a good archive is a quarter as large, a bad one (`zeros`) a thousandth. */
+  cacheUnpackedBytes: 20 * 1024 ** 3,
+  /** Caches of one repository and lane: keys that hold a commit make one for each. */
+  cachesPerRepository: 1_000,
+  /** A cache that nobody has used for so long goes: GitHub's own figure. */
+  cacheUnusedMs: 7 * 86_400_000,
+  /** Keys of caches, and of restore keys how many: GitHub's own figures. */
+  cacheKeyCharacters: 512,
+  cacheKeys: 10,
+  /** Artifacts with a name of one run: GitHub's own figure is 500 for a job. */
+  uploadsShown: 5_000,
+  /** Files and folders that patterns of one step are held against: a large `node_modules`. */
+  globEntries: 500_000,
+  /** A program that is asked for its version: `kubectl` takes 0.1 s, on a loaded machine some seconds. */
+  toolVersionMs: 10_000,
+  /** Versions of programs that are remembered: ten tools and a control plane, in some fifty states of a machine. */
+  toolVersions: 1_000,
+  /** Artifacts that were brought for a job that is reproduced: for as long as somebody tries it again and again. */
+  broughtUploadMs: 86_400_000,
+  /** Commits that were fetched to reproduce a job are kept for as long: who looks into a failure does so within days. */
+  reproducedDays: 14,
+  /** Lines of a job's lock document that tell what is not pinned: the first are enough to know that it is not. */
+  unpinnedParts: 100,
+  /** Name of a concurrency group, and how many wait in one with `queue: max`: GitHub's own figures. */
+  concurrencyGroupCharacters: 400,
+  concurrencyQueue: 100,
+  /** Levels of workflows that call each other, and files of a tree of them: GitHub's own figures. */
+  callDepth: 10,
+  calledWorkflows: 50,
+  calledCharacters: 4 * 1024 ** 2,
+  /** What a called job is told of those that call it: inputs, and what the secrets that are passed to it depend on. */
+  callContextCharacters: 256 * 1024,
+  /** Lines of a lock file of actions: a repository with 100 workflows names some fifty different ones. */
+  lockedActions: 2_000,
+  /** How deep composite actions use one another: GitHub's own figure. */
+  compositeDepth: 10,
+  /** Actions of one job, with those that its composite actions use. */
+  jobActions: 500,
+  /** What is unpacked of the repository of one action: the largest that are in use have 20,000 files and 300 MB. */
+  actionFiles: 50_000,
+  actionBytes: 1024 ** 3,
+  /** A header of its archive: a path, and where a link leads. */
+  actionHeaderBytes: 64 * 1024,
+  /** Its metadata, `action.yml`. */
+  actionMetadataBytes: 1024 ** 2,
+  /** For so long it is believed which commit a tag or a branch of an action is: a job of fifty steps asks its forge once for each. */
+  actionRefMs: 60_000,
+  /** Refs of actions that are remembered. */
+  actionRefs: 10_000,
+  /** Entries of a workflow's `schedule`: each is looked at several times a minute. */
+  workflowSchedules: 20,
+  /** A runner that asks for a container is answered by then, if only that it is not there yet: a call that is open for long is lost with its server. */
+  containerAnswerMs: 2_000,
+  /** How often a runner asks for a container that is not ready. */
+  containerPollMs: 200,
+  /** A container that has closed its output has ended soon after. */
+  containerEndMs: 20,
+  /** Images of a job are pulled, and its services healthy, by then; a service that never gets healthy tells so itself, as a rule. */
+  containersReadyMs: 1_800_000,
+  /** A container that runs has begun its loop by then; the host may be busy with ten others. */
+  containerLoopMs: 60_000,
+  /** What is shown of the log of a service that does not get healthy. */
+  containerLogLines: 200,
+  containerLogCharacters: 64 * 1024,
+  /** The folder of a Docker action's Dockerfile: what is larger is data, which is fetched by the Dockerfile. */
+  imageContextBytes: 256 * 1024 ** 2,
+  /** Output of a Docker action whose image has no shell: it comes in one answer. */
+  actionOutputLines: 200_000,
+  actionOutputCharacters: 8 * 1024 ** 2,
+  /** Containers that an attempt has at once beside its runner's: 16 services, its own, an action's, and room for what the table of keys will have. */
+  attemptContainers: 32,
+  /** Containers that are being made, and those of which it is kept why they could not be: many times what a server has at once. */
+  containersMade: 10_000,
+  /** Writers of one status: the controller, and one for each container of an attempt. */
+  statusTries: 20,
+  /** A request for a container: its environment is most of it. */
+  containerRequestBytes: 4 * 1024 ** 2,
+  /** GitHub's bounds of a repository_dispatch: top-level keys of its payload, its bytes, and the length of its type. */
+  dispatchPayloadKeys: 10,
+  dispatchPayloadBytes: 64 * 1024,
+  dispatchTypeCharacters: 100,
+  /** How often schedules are looked at: a run begins so long after its time at most, and a look at a thousand repositories costs some 100 ms. */
+  schedulesEveryMs: 10_000,
+  /** A time that was noted and is so far ahead comes from a clock that was put back since; less is two machines that differ. */
+  clockBackMs: 120_000,
+  /** Problem matchers of one job, patterns of each, characters of a line and of a pattern that count: compilers' own lines are shorter. */
+  problemMatchers: 50,
+  problemPatterns: 20,
+  problemLineCharacters: 4_096,
+  /** How long they may take for what is printed at once: a regular expression can take for ever, and nothing else runs meanwhile. */
+  problemMatchMs: 500,
+  /** Step summaries of one job that are shown, and bytes of each: GitHub's own figures. */
+  summariesShown: 20,
+  summaryBytes: 1024 ** 2,
+  /** Tags in tags of a summary: people nest three or four. */
+  summaryDepth: 32,
+  /** Notices at the head of a job's log; as many as the resource has. */
+  jobNotices: 20,
 } as const;

@@ -27,19 +27,41 @@ export function addApiOptions(command: Command): Command {
 }
 
 export async function withApi(context: CommandContext, flags: ApiFlags, work: (api: ApiClient) => Promise<void>): Promise<void> {
-  const { environment } = context;
-  if (flags.server !== undefined) return await work(ApiClient.over(originOf(flags.server), await tokenFor(flags, context)));
-  if (flags.tokenFile !== undefined) throw new SeatrialError("usage", "--token-file is for a server that --server names");
-  const server = await readServerFile(environment);
-  if (server) return await work(ApiClient.over(server.url, await readToken(apiTokenPath(environment.dataDir))));
-  const { openLocalApi } = await import("../server/local-api.ts");
-  await using local = await openLocalApi(environment, packageVersion());
-  await work(local.client);
+  await using api = await openApi(context, flags);
+  await work(api.client);
 }
 
-async function tokenFor({ tokenFile }: ApiFlags, { environment }: CommandContext): Promise<string | undefined> {
+/** The API, and the server that it is of; none where it is in this process. */
+export interface OpenedApi extends AsyncDisposable {
+  readonly client: ApiClient;
+  readonly server?: { origin: string; token: string | undefined };
+}
+
+export async function openApi(context: CommandContext, flags: ApiFlags): Promise<OpenedApi> {
+  const { environment } = context;
+  const over = (origin: string, token: string | undefined): OpenedApi => ({
+    client: ApiClient.over(origin, token),
+    server: { origin, token },
+    [Symbol.asyncDispose]: async () => await Promise.resolve(),
+  });
+  if (flags.server !== undefined) {
+    const origin = originOf(flags.server);
+    return over(origin, await tokenFor(origin, flags, context));
+  }
+  if (flags.tokenFile !== undefined) throw new SeatrialError("usage", "--token-file is for a server that --server names");
+  const server = await readServerFile(environment);
+  if (server) return over(server.url, await readToken(apiTokenPath(environment.dataDir)));
+  const { openLocalApi } = await import("../server/local-api.ts");
+  return await openLocalApi(environment, packageVersion());
+}
+
+async function tokenFor(origin: string, { tokenFile }: ApiFlags, { environment }: CommandContext): Promise<string | undefined> {
   if (tokenFile !== undefined) return await readToken(resolve(environment.cwd, tokenFile));
-  return environment.variables["SEATRIAL_TOKEN"] || undefined;
+  const given = environment.variables["SEATRIAL_TOKEN"] || undefined;
+  if (given !== undefined) return given;
+  // A link to the server of this machine needs no more than the server's own files.
+  const here = await readServerFile(environment);
+  return here?.url === origin ? await readToken(apiTokenPath(environment.dataDir)) : undefined;
 }
 
 async function readToken(path: string): Promise<string> {

@@ -19,7 +19,7 @@ import type { ProgramName, Programs } from "../programs/programs.ts";
 import { type Cluster, contextNameOf } from "../resources/cluster.ts";
 import { type KeepFile, keepPart } from "./keep.ts";
 import { writeFileWhole } from "./kubeconfig.ts";
-import type { ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
+import type { ClusterParts, ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
 import { type ClusterRecords, type ClusterRecord, ownershipOf } from "./records.ts";
 
 /** Older ones neither know our flags nor build with the Go toolchains of today. */
@@ -103,6 +103,11 @@ export class BareProvider implements ClusterProvider {
 
   async writeKubeconfig(target: Target, path: string): Promise<void> {
     await writeFileWhole(path, await readFile(join(controlPlaneDirectory(target.directory), "admin.kubeconfig"), "utf8"));
+  }
+
+  async parts(target: Target): Promise<ClusterParts> {
+    const programs = controlPlaneProcesses(target.uid).map(({ program }) => [basename(program), program]);
+    return await Promise.resolve({ programs: Object.fromEntries(programs) as Record<string, string>, images: {} });
   }
 
   async collectLogs(target: Target, keep: KeepFile): Promise<void> {

@@ -81,6 +81,7 @@ export async function bootCluster(options: BootOptions): Promise<BootedCluster> 
         directory: target.directory,
         kubeconfig,
         registry: options.registry,
+        network: record.network,
         isIsolated: options.isIsolated,
         apiServerPort: record.apiServerPort,
         onPrepared,

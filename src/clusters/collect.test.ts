@@ -59,13 +59,24 @@ test("of lists without end the first ones, in pages that memory bears", async ()
 test.each<[string, string, string]>([
   ["leads out", "../../../etc/passwd", "pods/default_p_..%2F..%2F..%2Fetc%2Fpasswd.log"],
   ["has a question", "c&previous=true", "pods/default_p_c%26previous%3Dtrue.log"],
-  ["is long", "c".repeat(5_000), `pods/${`default_p_${"c".repeat(5_000)}`.slice(0, limits.archiveNameLength)}.log`],
 ])("a container's name that %s is a name and no more", async (_name, container, file) => {
   const { files, requests } = await collected({ pods: [pod("p", container)], logs: { [container]: "said" } });
   expect(files[file]).toBe("said");
   expect(new Set(requests.map((each) => each.split("?")[0]))).toEqual(
     new Set(["/api/v1/events", "/api/v1/pods", "/api/v1/namespaces/default/pods/p/log"]),
   );
+});
+
+test("names that are too long are cut, and stay different", async () => {
+  const containers = ["a", "b"].map((end) => "c".repeat(5_000) + end);
+  const logs = Object.fromEntries(containers.map((name) => [name, `of ${name.at(-1)}`]));
+  const { files } = await collected({ pods: [pod("p", ...containers)], logs });
+  const names = Object.keys(files).filter((name) => name.startsWith("pods/"));
+  expect(new Set(names.map((name) => files[name]))).toEqual(new Set(["of a", "of b"]));
+  for (const name of names) {
+    expect(name).toMatch(/^pods\/default_p_c+~[0-9a-f]{12}\.log$/);
+    expect(name.length).toBe("pods/.log".length + limits.archiveNameLength);
+  }
 });
 
 test("a part that cannot be had says why, and the others are there", async () => {

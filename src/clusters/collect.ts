@@ -1,4 +1,5 @@
 /** What is kept of a cluster that failed: events, pods and their logs, as its API still tells them, and the provider's logs. */
+import { createHash } from "node:crypto";
 import { limits } from "../base/limits.ts";
 import type { KubeClient, KubeObject } from "../kube/client.ts";
 import { keepBelow, keepError, type KeepFile, keepPart } from "./keep.ts";
@@ -44,10 +45,18 @@ async function collectPods(client: KubeClient, keep: KeepFile, signal: AbortSign
     for (const { name } of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(podName)}/log?container=${encodeURIComponent(name)}&limitBytes=${limits.collectLogBytes}&timestamps=true`;
       // The API may be a job's own: a name need not be one.
-      const file = encodeURIComponent([namespace, podName, name].join("_")).slice(0, limits.archiveNameLength);
+      const file = fileName([namespace, podName, name].join("_"));
       await keepPart(keep, `pods/${file}.log`, async () => await client.text(path, signal));
     }
   }
+}
+
+/** A long one is cut, and ends with a digest of all of it: no two are the same. */
+function fileName(text: string): string {
+  const encoded = encodeURIComponent(text.toWellFormed());
+  if (encoded.length <= limits.archiveNameLength) return encoded;
+  const digest = createHash("sha256").update(text).digest("hex").slice(0, 12);
+  return `${encoded.slice(0, limits.archiveNameLength - digest.length - 1)}~${digest}`;
 }
 
 function formatEvents(events: KubeObject[]): string {

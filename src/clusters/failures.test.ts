@@ -30,6 +30,25 @@ test.each<[string, { days?: number; mostBytes?: number }, string[]]>([
   expect((await readdir(directory)).toSorted()).toEqual(stay);
 });
 
+test("who asks often has it looked at now and then", async () => {
+  const directory = await failures(["a", 1, 100]);
+  const kept = { mostBytes: 150, everyMs: 1_000 };
+  const look = async (afterMs: number) => {
+    await removeOldFailures(directory, new Date(now.getTime() + afterMs), kept);
+    return (await readdir(directory)).filter((name) => !name.startsWith(".")).toSorted();
+  };
+  expect(await look(0)).toEqual(["a"]);
+  await mkdir(join(directory, "b"));
+  await writeFile(join(directory, "b", "log"), Buffer.alloc(100));
+  expect(await look(999)).toEqual(["a", "b"]);
+  expect(await look(1_000)).toEqual(["b"]);
+  await removeOldFailures(directory, now, { mostBytes: 99 });
+  expect(await look(5_000), "the server's own look is not held back by one of before").toEqual([]);
+});
+
 test("where no boot has failed there is nothing to do", async () => {
   await removeOldFailures(join(await failures(), "none"), now);
+  const empty = await failures();
+  await removeOldFailures(empty, now, { everyMs: 1_000 });
+  expect(await readdir(empty)).toEqual([]);
 });

@@ -4,6 +4,7 @@ import type { Cluster } from "../resources/cluster.ts";
 import { whyNotIsolated } from "./isolation.ts";
 
 test.each<[string, Cluster["spec"], string | undefined]>([
+  ["addresses of services in nodes", { provider: "kind", serviceSubnet: "10.97.0.0/16" }, undefined],
   ["kind as it is", { provider: "kind", kubernetesVersion: "v1.35", nodes: 3 }, undefined],
   ["bare with kwok", { provider: "bare", bare: { components: ["kwok"] }, nodes: 5 }, undefined],
   ["bare of the version that is there", { provider: "bare", kubernetesVersion: defaultKubernetesVersion }, undefined],

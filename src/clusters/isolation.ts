@@ -6,6 +6,8 @@ import { defaultKubernetesVersion } from "../programs/versions.ts";
 import type { Cluster } from "../resources/cluster.ts";
 
 const allowed = new Set(["provider", "kubernetesVersion", "nodes", "clusterDomain", "podSubnet", "bare"]);
+/** On bare they would be addresses of the server's own network. */
+const allowedOfKind = new Set(["serviceSubnet"]);
 const allowedOfBare = new Set(["components"]);
 const mostNodes = 5;
 
@@ -13,7 +15,7 @@ const mostNodes = 5;
 export function whyNotIsolated(spec: Cluster["spec"]): string | undefined {
   const set = (value: object) => Object.entries(value).flatMap(([key, each]) => (each === undefined ? [] : [key]));
   const refused = [
-    ...set(spec).filter((key) => !allowed.has(key)),
+    ...set(spec).filter((key) => !allowed.has(key) && !(spec.provider === "kind" && allowedOfKind.has(key))),
     ...set(spec.bare ?? {}).flatMap((key) => (allowedOfBare.has(key) ? [] : [`bare.${key}`])),
   ];
   if (refused.length > 0) return `a change that is not trusted may not set ${refused.join(", ")}`;

@@ -29,9 +29,18 @@ import { keepBelow, keepError, type KeepFile, keepPart } from "./keep.ts";
 import { kindConfigOf } from "./kind-config.ts";
 import { renameKubeconfig, writeFileWhole } from "./kubeconfig.ts";
 import { loadImages } from "./load-images.ts";
-import { createNetwork } from "./networks.ts";
-import { ensureNodeImage, findNodeImage, labelImage } from "./node-image.ts";
-import type { ClusterProvider, CreateRequest, Expectations, LoadedImage, ObservedCluster, RegistryForNodes, Target } from "./provider.ts";
+import { createNetwork, ensureSharedNetwork, networksNamed } from "./networks.ts";
+import { ensureNodeImage, findNodeImage, labelImage, layersDigest } from "./node-image.ts";
+import type {
+  ClusterParts,
+  ClusterProvider,
+  CreateRequest,
+  Expectations,
+  LoadedImage,
+  ObservedCluster,
+  RegistryForNodes,
+  Target,
+} from "./provider.ts";
 import { variablesFor, wireRegistry } from "./registry-wiring.ts";
 
 /** kind's labels on its containers: its public way of telling which cluster a container is of. */
@@ -73,7 +82,12 @@ export class KindProvider implements ClusterProvider {
     const [kind, images, networkId, { CgroupVersion }] = await together(signal, (all) => [
       this.#options.programs.find({ name: "kind" }, all),
       this.#prepareImages({ ...request, signal: all }, { ...ours, [labels.resource]: JSON.stringify(withoutCredentials(cluster)) }),
-      createNetwork(this.#docker, networkName(name, uid), { labels: ours, seed: parseInt(uid.slice(0, 6), 16), hasIpv6, signal: all }),
+      (request.network ? ensureSharedNetwork : createNetwork)(this.#docker, networkOf({ ...request, name }), {
+        labels: request.network ? ownershipLabels(ownership) : ours,
+        seed: parseInt(uid.slice(0, 6), 16),
+        hasIpv6,
+        signal: all,
+      }),
       this.#docker.info(all),
     ]);
     request.onPrepared?.();
@@ -152,7 +166,7 @@ export class KindProvider implements ClusterProvider {
           KUBECONFIG: undefined,
           KIND_CLUSTER_NAME: undefined,
           KIND_EXPERIMENTAL_PROVIDER: "docker",
-          KIND_EXPERIMENTAL_DOCKER_NETWORK: networkName(name, request.uid),
+          KIND_EXPERIMENTAL_DOCKER_NETWORK: networkOf({ ...request, name }),
           [kindMark]: request.uid,
         },
         input: config,
@@ -292,9 +306,10 @@ export class KindProvider implements ClusterProvider {
   }
 
   /** As kind's internal kubeconfig has it: by the load balancer before several control planes. */
-  async inside({ name, uid }: Target, signal?: AbortSignal): Promise<{ server: string; network: string }> {
+  async inside(target: Target, signal?: AbortSignal): Promise<{ server: string; network: string }> {
+    const { name } = target;
     const balancer = await this.#docker.container(`${name}-external-load-balancer`, signal);
-    return { server: `https://${name}-${balancer ? "external-load-balancer" : "control-plane"}:6443`, network: networkName(name, uid) };
+    return { server: `https://${name}-${balancer ? "external-load-balancer" : "control-plane"}:6443`, network: networkOf(target) };
   }
 
   /** By `docker exec` into a node; bash opens TCP connections by itself, so nothing need be in the node image. */
@@ -308,6 +323,21 @@ export class KindProvider implements ClusterProvider {
     const script = `exec 3<>/dev/tcp/${address}/${port} 4<&0 || exit; cat <&3 & a=$!; cat <&4 >&3 & b=$!; wait -n; kill $a $b`;
     const { socket, demultiplexed } = await this.#docker.dialExec(node.Id, ["bash", "-c", script]);
     return Duplex.from({ writable: socket, readable: Readable.from(demultiplexed, { objectMode: false }) });
+  }
+
+  async parts(target: Target, signal?: AbortSignal): Promise<ClusterParts> {
+    const [kind, nodes] = await Promise.all([
+      this.#options.programs.find({ name: "kind" }, signal),
+      this.#nodes(target.name, target.uid, signal),
+    ]);
+    const images = await Promise.all(
+      nodes.map(async (node) => {
+        const container = await this.#docker.container(node.Id, signal);
+        const image = container && (await this.#docker.image(container.Image, signal));
+        return [nameOf(node).replace(`${target.name}-`, ""), image ? layersDigest(image) : ""] as const;
+      }),
+    );
+    return { programs: { kind: kind.path }, images: Object.fromEntries(images) };
   }
 
   async collectLogs(target: Target, keep: KeepFile, signal?: AbortSignal): Promise<void> {
@@ -361,7 +391,16 @@ export class KindProvider implements ClusterProvider {
     await Promise.all([
       ...networks.map(({ Id }) => this.#docker.removeNetwork(Id, signal)),
       ...images.map((image) => this.#docker.removeListed(image, signal)),
+      target.network ? this.#leaveShared(target.network, signal) : undefined,
     ]);
+  }
+
+  /** The last cluster of a job takes the network away: each looks when its own nodes are gone. */
+  async #leaveShared(network: string, signal: AbortSignal | undefined): Promise<void> {
+    const others = await this.#docker.containers([kindLabels.cluster], signal);
+    const isUsed = others.some(({ NetworkSettings }) => NetworkSettings?.Networks[network] !== undefined);
+    if (isUsed) return;
+    for (const { Id } of await networksNamed(this.#docker, network, signal)) await this.#docker.removeNetwork(Id, signal);
   }
 
   /** The containers of one creation; for a cluster that kind or ctlptl made, `uid` is the id of one of its containers. */
@@ -385,6 +424,10 @@ async function endKind(uid: string): Promise<void> {
       await stopDaemon(identity, "SIGKILL");
     }),
   );
+}
+
+function networkOf({ name, uid, network }: Pick<Target, "name" | "uid" | "network">): string {
+  return network ?? networkName(name, uid);
 }
 
 export function networkName(name: string, uid: string): string {

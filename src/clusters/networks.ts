@@ -5,21 +5,25 @@
 import { networkInterfaces } from "node:os";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { type DockerClient, DockerError } from "../docker/client.ts";
-import type { Labels } from "../docker/objects.ts";
+import { waitFor } from "../base/wait.ts";
+import { type DockerClient, DockerError, isConflict } from "../docker/client.ts";
+import type { Labels, NetworkDetails } from "../docker/objects.ts";
 
 /** 1,024 subnets of 62 addresses: a cluster's nodes, its registry and a few tests. */
 export const networkPool = { text: "10.213.0.0/16", first: (10 << 24) | (213 << 16), subnets: 1024, prefix: 26, size: 64 } as const;
+
+export interface NetworkOptions {
+  labels: Labels;
+  seed: number;
+  hasIpv6: boolean;
+  signal?: AbortSignal | undefined;
+}
 
 /**
  * Makes the network and gives its id. The daemon refuses subnets that overlap with its other networks: then the next one
  * is tried. The first is taken from `seed`, so that many clusters at once do not all try the same.
  */
-export async function createNetwork(
-  docker: DockerClient,
-  name: string,
-  options: { labels: Labels; seed: number; hasIpv6: boolean; signal?: AbortSignal | undefined },
-): Promise<string> {
+export async function createNetwork(docker: DockerClient, name: string, options: NetworkOptions): Promise<string> {
   const bridge = await docker.network("bridge", options.signal);
   const mtu = bridge?.Options?.["com.docker.network.driver.mtu"];
   const own = ownSubnets();
@@ -53,6 +57,37 @@ export async function createNetwork(
       retryable: true,
     },
   );
+}
+
+/**
+ * The same for one that several clusters share: it is made by whoever comes first, and the daemon may let two be first. Then the older
+ * one stays, and nobody goes on while there are two.
+ */
+export async function ensureSharedNetwork(docker: DockerClient, name: string, options: NetworkOptions): Promise<string> {
+  let own: string | undefined;
+  if ((await networksNamed(docker, name, options.signal)).length === 0)
+    own = await createNetwork(docker, name, options).catch((error: unknown) => {
+      if (isConflict(error)) return undefined;
+      throw error;
+    });
+  const settled = async () => {
+    const [oldest, ...younger] = await networksNamed(docker, name, options.signal);
+    const isLeft = younger.some(({ Id }) => Id === own);
+    if (isLeft) await docker.removeNetwork(own!, options.signal);
+    return younger.length === 0 ? oldest?.Id : undefined;
+  };
+  return await waitFor(`network ${name} to be the only one of that name`, settled, {
+    timeoutMs: limits.dockerRequestMs,
+    pollMs: 50,
+    signal: options.signal,
+  });
+}
+
+/** The oldest first. */
+export async function networksNamed(docker: DockerClient, name: string, signal?: AbortSignal): Promise<NetworkDetails[]> {
+  const all = await docker.networks(undefined, signal);
+  const age = ({ Created, Id }: NetworkDetails) => `${Created} ${Id}`;
+  return all.filter(({ Name }) => Name === name).toSorted((a, b) => (age(a) < age(b) ? -1 : 1));
 }
 
 interface Subnet {

@@ -73,6 +73,9 @@ export interface ClusterProvider {
    */
   inside?(target: Target, signal?: AbortSignal): Promise<{ server: string; network: string }>;
 
+  /** What a running cluster is made of, as far as a test in it can tell the difference. Called once for each job that it is for. */
+  parts(target: Target, signal?: AbortSignal): Promise<ClusterParts>;
+
   /** The provider's own logs (nodes, journal, processes). Collects what it can; never throws for a part. */
   collectLogs(target: Target, keep: KeepFile, signal?: AbortSignal): Promise<void>;
 
@@ -105,6 +108,8 @@ export interface CreateRequest {
    * be one that reads or writes files here.
    */
   isIsolated?: boolean | undefined;
+  /** Docker network that it shares with the clusters of the same job; absent: one of its own. */
+  network?: string | undefined;
   /** A port of the API that survives restarts, chosen before; absent for throwaways. */
   apiServerPort?: number | undefined;
   /** Called when programs and images are at hand, which may take a download: from here on the time of the boot counts. */
@@ -129,11 +134,20 @@ export interface Expectations {
   clusterDomain: string;
 }
 
+export interface ClusterParts {
+  /** Paths of programs on this machine, by name: those that it runs, or that made it. */
+  programs: Readonly<Record<string, string>>;
+  /** Of its nodes, by name: a digest of the image's layers, which labels do not change. */
+  images: Readonly<Record<string, string>>;
+}
+
 /** A cluster by what identifies it; the provider finds its parts. */
 export interface Target {
   name: string;
   uid: string;
   directory: string;
+  /** As {@link CreateRequest.network} has it. */
+  network?: string | undefined;
 }
 
 export interface ObservedCluster {

@@ -33,6 +33,8 @@ export interface ClusterRecord {
   apiServerPort?: number;
   /** Name of the throwaway registry that goes with it. */
   registry?: string;
+  /** Docker network that it shares with other clusters of its job; absent when it has one of its own. */
+  network?: string;
   /** True when another tool made it. */
   adopted?: boolean;
 }
@@ -53,8 +55,8 @@ export class ClusterRecords {
     return join(this.directoryOf(name), "kubeconfig");
   }
 
-  targetOf(record: Pick<ClusterRecord, "name" | "uid">): Target {
-    return { name: record.name, uid: record.uid, directory: this.directoryOf(record.name) };
+  targetOf({ name, uid, network }: Pick<ClusterRecord, "name" | "uid" | "network">): Target {
+    return { name, uid, directory: this.directoryOf(name), ...(network === undefined ? {} : { network }) };
   }
 
   /** One command at a time works on a name. */

@@ -202,11 +202,11 @@ export class DockerClient implements AsyncDisposable {
     }
   }
 
-  /** What the container printed, stdout and stderr together; its last `tail` lines. */
-  async containerLogs(id: string, tail: number, signal?: AbortSignal): Promise<string> {
+  /** What the container printed, stdout and stderr together; its last `tail` lines, with their times unless they are not wanted. */
+  async containerLogs(id: string, tail: number, signal?: AbortSignal, hasTimes = true): Promise<string> {
     const details = await this.container(id, signal);
     if (!details) return "";
-    const path = `/containers/${id}/logs?stdout=1&stderr=1&timestamps=1&tail=${tail}`;
+    const path = `/containers/${id}/logs?stdout=1&stderr=1&timestamps=${hasTimes ? 1 : 0}&tail=${tail}`;
     const raw = await this.#bytes("GET", path, `read the log of container ${details.Name}`, { signal });
     // With a terminal the stream is plain; without, it is framed.
     return (raw[0] !== undefined && raw[0] <= 2 && raw[1] === 0 ? demultiplex(raw).all : raw).toString("utf8");
@@ -318,9 +318,12 @@ export class DockerClient implements AsyncDisposable {
   }
 
   /** The digest that the image's registry has for a reference now; nothing is pulled. */
-  async registryDigest(reference: string, signal?: AbortSignal): Promise<string> {
+  async registryDigest(reference: string, signal?: AbortSignal, auth?: object): Promise<string> {
     const path = `/distribution/${encodeImage(reference)}/json`;
-    const { Descriptor } = await this.#json<{ Descriptor: { digest: string } }>("GET", path, `tell the digest of ${reference}`, { signal });
+    const { Descriptor } = await this.#json<{ Descriptor: { digest: string } }>("GET", path, `tell the digest of ${reference}`, {
+      signal,
+      ...(auth ? { headers: { "x-registry-auth": base64url(auth) } } : {}),
+    });
     return Descriptor.digest;
   }
 
@@ -349,9 +352,19 @@ export class DockerClient implements AsyncDisposable {
   }
 
   /** Builds an image from a tar stream that holds a Dockerfile; gives the image's id. */
-  async buildImage(tag: string, context: Buffer, signal?: AbortSignal): Promise<void> {
+  async buildImage(
+    tag: string,
+    context: Buffer,
+    signal?: AbortSignal,
+    { file, labels = {}, network }: { file?: string; labels?: Labels; network?: string | undefined } = {},
+  ): Promise<void> {
     signal?.throwIfAborted();
-    const path = `/build?t=${encodeURIComponent(tag)}&rm=1&forcerm=1&version=1`;
+    const more = [
+      ...(file === undefined ? [] : [`dockerfile=${encodeURIComponent(file)}`]),
+      ...(Object.keys(labels).length === 0 ? [] : [`labels=${encodeURIComponent(JSON.stringify(labels))}`]),
+      ...(network === undefined ? [] : [`networkmode=${encodeURIComponent(network)}`]),
+    ];
+    const path = [`/build?t=${encodeURIComponent(tag)}&rm=1&forcerm=1&version=1`, ...more].join("&");
     await this.#progress("POST", path, `build image ${tag}`, { raw: context, headers: { "content-type": "application/x-tar" } });
   }
 
@@ -362,10 +375,10 @@ export class DockerClient implements AsyncDisposable {
     await this.#json("POST", path, `tag ${reference} as ${target}`, {});
   }
 
-  async pushImage(reference: string, signal?: AbortSignal): Promise<void> {
+  async pushImage(reference: string, signal?: AbortSignal, auth: object = {}): Promise<void> {
     const { repository, tag } = splitReference(reference);
     const path = `/images/${encodeImage(repository)}/push?tag=${encodeURIComponent(tag)}`;
-    await this.#progress("POST", path, `push ${reference}`, { headers: { "x-registry-auth": base64url({}) }, signal });
+    await this.#progress("POST", path, `push ${reference}`, { headers: { "x-registry-auth": base64url(auth) }, signal });
   }
 
   /** Removes one name of an image, and the image when it was the last. */
@@ -533,8 +546,10 @@ function filters(wanted: Record<string, string[]>): string {
   return `filters=${encodeURIComponent(JSON.stringify(wanted))}`;
 }
 
+/** With padding: without it Docker takes the header for none at all. */
 function base64url(value: object): string {
-  return Buffer.from(JSON.stringify(value)).toString("base64url");
+  const text = Buffer.from(JSON.stringify(value)).toString("base64url");
+  return text.padEnd(Math.ceil(text.length / 4) * 4, "=");
 }
 
 function reasonIn(text: string): string {

@@ -19,7 +19,15 @@ export interface ContainerDetails {
   Name: string;
   Created: string;
   Image: string;
-  State: { Status: string; Running: boolean; Paused: boolean; ExitCode: number; OOMKilled?: boolean; Error: string };
+  State: {
+    Status: string;
+    Running: boolean;
+    Paused: boolean;
+    ExitCode: number;
+    OOMKilled?: boolean;
+    Error: string;
+    Health?: { Status: string };
+  };
   Config: { Image: string; Labels: Labels | null; Env: string[] | null; Cmd: string[] | null };
   HostConfig: { PortBindings: Record<string, { HostIp: string; HostPort: string }[]> | null; RestartPolicy?: { Name: string } };
   Mounts: { Type: string; Name?: string; Destination: string; Source: string }[];
@@ -47,10 +55,14 @@ export interface ImageDetails {
   Architecture: string;
   Os: string;
   Size: number;
+  /** Digests of its layers, without compression: the same for images that differ in labels alone. */
+  RootFS?: { Layers?: string[] | null };
   Config: {
     Labels: Labels | null;
     Env: string[] | null;
     Volumes: Record<string, object> | null;
     ExposedPorts?: Record<string, object> | null;
+    Entrypoint?: string[] | null;
+    Cmd?: string[] | null;
   } | null;
 }

@@ -94,7 +94,11 @@ export function describeForge(suite: ForgeSuite): void {
       expect(await under.forge.laneOf(moved)).toMatchObject({ lane: "trusted" });
       await under.mirror.fetch(await under.forge.source(under.repository.id), { commits: [second] });
       expect(await under.mirror.isAncestor(first, second)).toBe(true);
+      const commitOf = async (each: string) => await under.forge.commitOf(under.repository.id, each);
+      expect(await commitOf(ref)).toBe(second);
+      for (const none of [`refs/tags/${under.branch}`, `${ref}-none`, "refs/pull/1/head"]) expect(await commitOf(none)).toBeUndefined();
       await under.deleteBranch(under.branch);
+      expect(await commitOf(ref)).toBeUndefined();
       const gone = await change(
         under,
         `the end of ${under.branch}`,
@@ -319,7 +323,7 @@ async function change(under: ForgeUnderTest, what: string, fits: (change: Change
     async () => {
       const all = (await under.deliveries()).map((delivery) => under.forge.parse(delivery));
       told = all.map((each) => JSON.stringify(each));
-      return all.filter((each) => each.event !== "ignored").find(fits);
+      return all.filter((each) => each.event === "push" || each.event === "pull_request").find(fits);
     },
     { timeoutMs: 15_000, pollMs: 30 },
     () => told.join("\n"),

@@ -1,14 +1,16 @@
 /**
  * The contract between Seatrial and a forge: where repositories, their pull requests and their people are.
  *
- * The webhook route calls `verify` and stores what it gives; the trigger calls `parse`, `laneOf`, `source` and `pullRequest`; the head reconciler
+ * The webhook route calls `verify` and stores what it gives; the trigger calls `parse`, `laneOf`, `commitOf`, `untold`, `source` and `pullRequest`; the head reconciler
  * `heads`; the report reconciler `report` and `comment`. Repositories and people are named by the forge's own ids throughout:
  * a name can move to another. All calls may be made at once and again: each is idempotent. None retries by itself: an error
  * says whether the caller may ({@link ForgeError}). conformance.ts holds every backend to what is written here.
  */
 import { SeatrialError, type ErrorCode } from "../base/errors.ts";
 import type { GitSource } from "../git/git.ts";
-import type { Lane } from "../resources/run.ts";
+import type { EventName, Lane } from "../resources/run.ts";
+import type { InputValue } from "../workflows/inputs.ts";
+import type { PullRequestType, Triggers } from "../workflows/triggers.ts";
 
 export interface Forge extends AsyncDisposable {
   /** Its name in the server's configuration. */
@@ -28,6 +30,9 @@ export interface Forge extends AsyncDisposable {
   /** What a delivery means. Pure. @throws SeatrialError `invalid` when it is not what this forge sends. */
   parse(delivery: Pick<Delivery, "event" | "payload">): ForgeEvent;
 
+  /** What of a workflow's triggers this forge never tells of, or not as it was meant: sentences that begin with the key. Pure. */
+  untold(on: Triggers): string[];
+
   repository(id: string, signal?: AbortSignal): Promise<ForgeRepository>;
 
   /** By its name, as a configuration has it. */
@@ -38,6 +43,9 @@ export interface Forge extends AsyncDisposable {
    * `synchronize`. What moves while this is read may be seen before or after; nothing that stays is left out.
    */
   heads(repositoryId: string, signal?: AbortSignal): AsyncIterable<Change>;
+
+  /** The commit of a branch or tag (`refs/heads/…`, `refs/tags/…`) as it is now; undefined when there is none. */
+  commitOf(repositoryId: string, ref: string, signal?: AbortSignal): Promise<string | undefined>;
 
   /** An open pull request as it is now, in the form of {@link heads}; undefined when there is none, or it is closed. */
   pullRequest(repositoryId: string, number: number, signal?: AbortSignal): Promise<PullRequestChange | undefined>;
@@ -103,8 +111,32 @@ export interface Delivery {
   payload: unknown;
 }
 
-export type ForgeEvent = Change | { event: "ignored"; reason: string };
+export type ForgeEvent = Change | Occurrence | { event: "ignored"; reason: string };
 export type Change = PushChange | PullRequestChange;
+
+/**
+ * What happens in a repository and makes no head: it runs a commit that is there. Forges tell of `release`; the others come from the
+ * clock, from commands, and from pushes. Whoever causes one may write to the repository.
+ */
+export interface Occurrence {
+  event: Exclude<EventName, Change["event"]>;
+  repository: RepositoryName;
+  /** `refs/heads/…` or `refs/tags/…`. Absent: the default branch. */
+  ref?: string;
+  /** Absent: the commit of the ref, as it is at the forge. */
+  sha?: string;
+  /** Of a merge group: the branch that it goes to, without refs/heads/. */
+  baseRef?: string;
+  /** What happened, in the words of `types`: any of them counts. */
+  actions?: readonly string[];
+  /** Which entry of `schedule`. */
+  schedule?: { cron: string; timeZone: string };
+  /** Path of the one workflow that is meant. Absent: all. */
+  workflow?: string;
+  /** Of a dispatch: values of that workflow's inputs. */
+  inputs?: Readonly<Record<string, InputValue>>;
+  sender?: Account;
+}
 
 export interface PushChange {
   event: "push";
@@ -118,8 +150,8 @@ export interface PushChange {
   sender?: Account;
 }
 
-/** GitHub's words. Other actions change neither head nor base, and are ignored. */
-export type PullRequestAction = "opened" | "synchronize" | "reopened" | "edited" | "closed";
+/** GitHub's words. Other actions are ignored. */
+export type PullRequestAction = PullRequestType;
 
 export interface PullRequestChange {
   event: "pull_request";

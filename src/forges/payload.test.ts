@@ -43,11 +43,46 @@ describe("a webhook says", () => {
     ],
     ["a star", "star", {}, { event: "ignored", reason: expect.stringContaining("star") }],
     [
-      "a label",
+      "a pull request that nothing depends on",
       "pull_request",
-      { action: "labeled", pull_request: pull },
-      { event: "ignored", reason: expect.stringContaining("labeled") },
+      { action: "locked", pull_request: pull },
+      { event: "ignored", reason: expect.stringContaining("locked") },
     ],
+    ["labels, in Gitea's way", "pull_request", { action: "label_updated", pull_request: pull }, { action: "labeled" }],
+    ["no more labels", "pull_request", { action: "label_cleared", pull_request: pull }, { action: "unlabeled" }],
+    ["who is to review", "pull_request", { action: "review_requested", pull_request: pull }, { action: "review_requested" }],
+    [
+      "a draft that is one no more",
+      "pull_request",
+      { action: "edited", changes: { title: { from: "WIP: a change" } }, pull_request: { ...pull, draft: false } },
+      { action: "ready_for_review" },
+    ],
+    [
+      "a pull request that becomes a draft",
+      "pull_request",
+      { action: "edited", changes: { title: { from: "a change" } }, pull_request: { ...pull, draft: true } },
+      { action: "converted_to_draft" },
+    ],
+    [
+      "another title",
+      "pull_request",
+      { action: "edited", changes: { title: { from: "a chnge" } }, pull_request: { ...pull, draft: false } },
+      { action: "edited" },
+    ],
+    [
+      "a release",
+      "release",
+      { action: "published", release: { tag_name: "v1", prerelease: false } },
+      { event: "release", ref: "refs/tags/v1", actions: ["published", "created", "released"], ...names },
+    ],
+    [
+      "a release before the release",
+      "release",
+      { action: "published", release: { tag_name: "v1", prerelease: true } },
+      { actions: ["published", "created", "prereleased"] },
+    ],
+    ["a release in other words", "release", { action: "updated", release: { tag_name: "v1" } }, { actions: ["edited"] }],
+    ["a draft of a release", "release", { action: "published", release: { tag_name: "v1", draft: true } }, { event: "ignored" }],
     [
       "a pull request",
       "pull_request",
@@ -63,7 +98,9 @@ describe("a webhook says", () => {
       },
     ],
   ])("%s", (_, event, payload, meaning) => {
-    expect(readEvent(event, { repository, sender, ...payload })).toEqual(meaning);
+    const read = readEvent(event, { repository, sender, ...payload });
+    if ("event" in meaning && "repository" in meaning) expect(read).toEqual(meaning);
+    else expect(read).toMatchObject(meaning);
   });
 
   test.each([
@@ -82,15 +119,27 @@ test("whatever comes is an event or invalid, and nothing else", () => {
   const payload = fc.oneof(
     fc.jsonValue(),
     fc.dictionary(
-      fc.constantFrom("ref", "before", "after", "ref_type", "action", "repository", "sender", "pull_request", "number", "__proto__"),
+      fc.constantFrom(
+        "ref",
+        "before",
+        "after",
+        "ref_type",
+        "action",
+        "repository",
+        "sender",
+        "pull_request",
+        "release",
+        "number",
+        "__proto__",
+      ),
       part,
     ),
   );
   fc.assert(
-    fc.property(fc.constantFrom("push", "pull_request", "delete", "constructor", ""), payload, (event, sent) => {
+    fc.property(fc.constantFrom("push", "pull_request", "delete", "release", "constructor", ""), payload, (event, sent) => {
       repositoryIdIn(sent);
       try {
-        expect(readEvent(event, sent).event).toMatch(/^(push|pull_request|ignored)$/);
+        expect(readEvent(event, sent).event).toMatch(/^(push|pull_request|release|ignored)$/);
       } catch (error) {
         expect(error).toMatchObject({ name: "SeatrialError", code: "invalid" });
       }
@@ -101,5 +150,6 @@ test("whatever comes is an event or invalid, and nothing else", () => {
 
 test.each([["__proto__"], ["constructor"], ["toString"]])("an action or kind called %s is none", (name) => {
   expect(readEvent("pull_request", { action: name, pull_request: pull, repository, sender })).toMatchObject({ event: "ignored" });
+  expect(readEvent("release", { action: name, release: { tag_name: "v1" }, repository, sender })).toMatchObject({ event: "ignored" });
   expect(readEvent("delete", { ref: "a", ref_type: name, repository, sender })).toMatchObject({ event: "ignored" });
 });

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { SeatrialError } from "../base/errors.ts";
+import { pullRequestTypes, type ReleaseType } from "../workflows/triggers.ts";
 import type { Account, ForgeEvent, PullRequestAction, RepositoryName } from "./forge.ts";
 
 const id = z.union([z.int().min(1), z.string().regex(/^[A-Za-z0-9_-]{1,128}$/)]).transform(String);
@@ -32,7 +33,20 @@ export const pullRequestSchema = z.object({
   }),
 });
 
-const pullRequest = z.object({ action: z.string().max(64), pull_request: pullRequestSchema, repository, sender: account });
+const pullRequest = z.object({
+  action: z.string().max(64),
+  pull_request: pullRequestSchema.extend({ draft: z.boolean().nullish() }),
+  changes: z.object({ title: z.object({ from: z.string() }).nullish() }).nullish(),
+  repository,
+  sender: account,
+});
+
+const release = z.object({
+  action: z.string().max(64),
+  release: z.object({ tag_name: ref, prerelease: z.boolean().nullish(), draft: z.boolean().nullish() }),
+  repository,
+  sender: account,
+});
 
 /** The repository of any delivery; undefined when it is of none. */
 export function repositoryIdIn(payload: unknown): string | undefined {
@@ -59,9 +73,17 @@ export function readEvent(event: string, payload: unknown): ForgeEvent {
     if (!folder) return { event: "ignored", reason: `nothing depends on a ${read.ref_type.slice(0, 64)}` };
     return { event: "push", repository: nameOf(read.repository), ref: `${folder}${read.ref}`, sender: read.sender };
   }
+  if (event === "release") {
+    const read = check(release, event, payload);
+    const { tag_name: tag, prerelease, draft } = read.release;
+    if (draft) return { event: "ignored", reason: "nothing depends on drafts of releases" };
+    const happened = releaseActions.get(read.action)?.(prerelease ?? false);
+    if (!happened) return { event: "ignored", reason: `nothing depends on releases that are ${read.action}` };
+    return { event, repository: nameOf(read.repository), ref: `refs/tags/${tag}`, actions: happened, sender: read.sender };
+  }
   if (event !== "pull_request") return { event: "ignored", reason: `nothing depends on the event ${event.slice(0, 64)}` };
   const read = check(pullRequest, event, payload);
-  const action = actions.get(read.action);
+  const action = draftAction(read) ?? actions.get(read.action);
   if (!action) return { event: "ignored", reason: `nothing depends on pull requests that are ${read.action}` };
   return { event, action, repository: nameOf(read.repository), ...readPullRequest(read.pull_request), sender: read.sender };
 }
@@ -85,15 +107,28 @@ export function readPullRequest(read: z.infer<typeof pullRequestSchema>): {
   };
 }
 
-/** Gitea says `synchronized`. */
+/** Words that Gitea has for some. Of labels it says that they changed, or that all are gone. */
 const actions = new Map<string, PullRequestAction>([
-  ["opened", "opened"],
-  ["synchronize", "synchronize"],
+  ...pullRequestTypes.map((type) => [type, type] as const),
   ["synchronized", "synchronize"],
-  ["reopened", "reopened"],
-  ["edited", "edited"],
-  ["closed", "closed"],
+  ["label_updated", "labeled"],
+  ["label_cleared", "unlabeled"],
 ]);
+
+/** All that Gitea's words mean in GitHub's: a release is made, and published, at once. */
+const releaseActions = new Map<string, (isPrerelease: boolean) => ReleaseType[]>([
+  ["published", (isPrerelease) => ["published", "created", isPrerelease ? "prereleased" : "released"]],
+  ["updated", () => ["edited"]],
+  ["deleted", () => ["deleted"]],
+]);
+
+/** Gitea makes a draft by a title, and tells of it as of any other title. */
+function draftAction({ action, changes, pull_request: { draft } }: z.infer<typeof pullRequest>): PullRequestAction | undefined {
+  const before = changes?.title?.from;
+  if (action !== "edited" || before === undefined || typeof draft !== "boolean") return undefined;
+  const wasDraft = /^(\[wip\]|wip:)/i.test(before);
+  return wasDraft === draft ? undefined : draft ? "converted_to_draft" : "ready_for_review";
+}
 
 const refFolders = new Map([
   ["branch", "refs/heads/"],

@@ -45,6 +45,14 @@ describe("a mirror", () => {
     expect(await mirror.readFile(lost, "a.txt")).toBe("lost\n");
   });
 
+  test("fetches a commit without its history, where that is not needed", async () => {
+    const { upstream, mirror, first } = await bench();
+    const second = await upstream.commit({ "a.txt": "changed\n" });
+    await mirror.fetch({ url: upstream.folder }, { commits: [second], isShallow: true });
+    expect(await mirror.readFile(second, "a.txt")).toBe("changed\n");
+    expect(await mirror.hasCommit(first)).toBe(false);
+  });
+
   test("follows refs, and lets go of those that are gone", async () => {
     const { upstream, mirror, first } = await bench();
     await upstream.git("branch", "feature");

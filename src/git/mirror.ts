@@ -43,6 +43,8 @@ export interface Wanted {
   commits?: readonly string[];
   /** Refs by name, or all that match a pattern with one `*`. They get the same name here; those that are gone there go here. */
   refs?: readonly string[];
+  /** Whether commits come without their history: for files of theirs it is not needed. */
+  isShallow?: boolean;
 }
 
 /** All mirrors of one data folder. */
@@ -121,7 +123,7 @@ export class Mirror {
     const settings = settingsOf(source);
     signal?.throwIfAborted();
     if (refs.length === 0 && (await this.#missing(commits)).length === 0) return;
-    const key = JSON.stringify([source.url, commits, refs]);
+    const key = JSON.stringify([source.url, commits, refs, wanted.isShallow]);
     let fetch = this.#fetches.get(key);
     if (!fetch) {
       fetch = this.#turn.then(async () => {
@@ -131,7 +133,7 @@ export class Mirror {
             source,
             settings,
             missing.map((id) => `+${id}:${this.#keptRef(id)}`),
-            [],
+            wanted.isShallow ? ["--depth=1"] : [],
           );
         if (refs.length > 0)
           await this.#fetch(
@@ -192,6 +194,11 @@ export class Mirror {
     const args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", checkCommit(from), checkCommit(to)];
     const all = (await this.#git(args)).stdout.split("\0").filter(Boolean);
     return { paths: all.slice(0, limits.gitChangedPaths), isComplete: all.length <= limits.gitChangedPaths };
+  }
+
+  /** The message of a commit, whole. */
+  async messageOf(commit: string): Promise<string> {
+    return (await this.#git(["log", "-1", "--no-show-signature", "--format=%B", checkCommit(commit), "--"])).stdout;
   }
 
   /** Id of the tree of a commit: equal for equal content. */

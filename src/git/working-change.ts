@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import { type EventName, type Source, workingTree } from "../resources/run.ts";
 import { git } from "./git.ts";
 import type { Snapshot } from "./worktree.ts";
@@ -41,8 +42,8 @@ export async function workingChange(
   const sender = { id: email || "local", login: name || "local" };
   const repository = { id: createHash("sha256").update(folder).digest("hex").slice(0, 16), name: repositoryName(origin, folder) };
   const common = { forge: workingTree, repository, lane: "trusted" as const, commit, sender };
-  if (event === "push") {
-    const ref = branch || "HEAD";
+  if (event !== "pull_request") {
+    const ref = event === "merge_group" ? defaultBranch || "main" : branch || "HEAD";
     return { ...common, event, ref: branch ? `refs/heads/${branch}` : `refs/heads/${defaultBranch || "main"}`, base: { ref, sha: commit } };
   }
   if (base === "") {
@@ -59,6 +60,31 @@ export async function workingChange(
   };
 }
 
+/**
+ * Files that differ in it: for a pull request since it left the base; for a push from what was pushed before, or since it left the default
+ * branch. Undefined when there is nothing to compare with, or more differ than we list.
+ */
+export async function workingPaths(
+  environment: Environment,
+  { folder, commit }: Snapshot,
+  { event, base }: Source,
+  signal: AbortSignal,
+): Promise<string[] | undefined> {
+  const ask = async (...args: string[]) => {
+    const { stdout, exitCode } = await git(environment, ["-C", folder, ...args], { okCodes: [0, 1, 128], signal });
+    return exitCode === 0 ? stdout : "";
+  };
+  const commitOf = async (ref: string) => await ask("rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`);
+  const leftAt = async (ref: string) => await ask("merge-base", ref, commit);
+  let from = "";
+  if (event === "pull_request") from = await leftAt(base.sha);
+  else
+    for (const ref of ["@{upstream}", "refs/remotes/origin/HEAD", "main", "master"]) from ||= (await commitOf(ref)) && (await leftAt(ref));
+  if (from === "") return undefined;
+  const paths = (await ask("diff-tree", "-r", "-z", "--name-only", "--no-renames", from.trim(), commit)).split("\0").filter(Boolean);
+  return paths.length > limits.gitChangedPaths ? undefined : paths;
+}
+
 /** The first of the refs that is there, with its commit. */
 async function firstThere(ask: (...args: string[]) => Promise<string>, ...refs: string[]): Promise<{ ref: string; sha: string }> {
   for (const ref of refs.filter(Boolean)) {
@@ -69,7 +95,7 @@ async function firstThere(ask: (...args: string[]) => Promise<string>, ...refs: 
 }
 
 /** `owner/name` of the remote's URL, else the folder's name. */
-function repositoryName(origin: string, folder: string): string {
+export function repositoryName(origin: string, folder: string): string {
   const path = origin
     .replace(/^[a-z+]+:\/\/[^/]+\//i, "")
     .replace(/^[^/]*:/, "")

@@ -128,6 +128,7 @@ function runRow(run: Stored<Run>): RunRow {
     workflow_name: workflow.name,
     workflow_digest: workflow.digest,
     event_digest: source.eventDigest ?? null,
+    calls_digest: workflow.calls ?? null,
     event: source.event,
     ref: source.ref,
     branch: source.base.ref,

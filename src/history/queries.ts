@@ -46,6 +46,8 @@ interface Summary {
 }
 
 export interface RunSummary extends Summary {
+  /** The workflow's `run-name`, where one run is asked for. */
+  title?: string;
   forge: string;
   repository: string;
   workflow: { path: string; name: string };
@@ -125,7 +127,9 @@ export class Queries {
       .limit(1)
       .executeTakeFirst();
     if (!row) return undefined;
-    return { summary: runSummary(row), run: JSON.parse(row.resource) as Stored<Run>, jobs: await this.jobsOf(name) };
+    const run = JSON.parse(row.resource) as Stored<Run>;
+    const title = run.status?.title;
+    return { summary: { ...runSummary(row), ...(title === undefined ? {} : { title }) }, run, jobs: await this.jobsOf(name) };
   }
 
   /** A forge's id of a repository that has had runs; the last, should the name have been another's before. */

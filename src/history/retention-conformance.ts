@@ -60,6 +60,7 @@ export function describeRetention(suite: DatabaseSuite, open: (context: TestCont
       const digests = await fill(history);
       const unfinished = runNamed("running", { seconds: 1, status: { phase: "Running" }, workflow: { digest: digests[1]! } });
       await history.projection.projectRuns([unfinished]);
+      for (const attempt of ["attempt-1", "attempt-5"]) await history.locks.put(attempt, "{}");
       const removal = recorder();
       const policy = { runsBefore: dateAt(100), keepNewestPerJob: 2 };
       expect(await history.retention.prune(policy, 100, now, removal)).toMatchObject({ runs: 3, documents: 2, isMore: false });
@@ -68,6 +69,7 @@ export function describeRetention(suite: DatabaseSuite, open: (context: TestCont
       expect(await history.attempts.get("attempt-1")).toBeUndefined();
       expect(await history.queries.attemptsOf("uid-job-1")).toEqual([]);
       expect(await history.queries.jobRun("job-1")).toBeUndefined();
+      expect([await history.locks.get("attempt-1"), await history.locks.get("attempt-5")]).toEqual([undefined, "{}"]);
       const kept = await Promise.all(digests.map(async (digest) => (await history.documents.get(digest)) !== undefined));
       expect(kept).toEqual([false, true, false, true, true]);
     });

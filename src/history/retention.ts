@@ -147,6 +147,7 @@ export class Retention {
     for (const attempt of attempts) {
       await this.#removeArtifacts(attempt, removal);
       await this.#deleteRows("artifacts", "attempt", attempt.uid, "path");
+      await this.#deleteRows("uploads", "attempt", attempt.uid, "id");
       await this.#markPruned(attempt.uid, { artifacts_pruned_ms: now.getTime() });
     }
     return attempts.length;
@@ -224,6 +225,9 @@ export class Retention {
               .where(({ not, exists, selectFrom }) =>
                 not(exists(selectFrom("runs").select("uid").whereRef("event_digest", "=", "d.digest"))),
               )
+              .where(({ not, exists, selectFrom }) =>
+                not(exists(selectFrom("runs").select("uid").whereRef("calls_digest", "=", "d.digest"))),
+              )
               .limit(limit),
           )
           .executeTakeFirst(),
@@ -249,7 +253,9 @@ const partsOfAttempts = [
   ["annotations", "digest"],
   ["tests", "position"],
   ["artifacts", "path"],
+  ["uploads", "id"],
   ["cluster_events", "uid"],
+  ["locks", "attempt"],
 ] as const;
 
 function prunedAttempt({ uid, archive_prefix }: { uid: string; archive_prefix: string | null }): PrunedAttempt {

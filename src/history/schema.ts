@@ -3,6 +3,7 @@
  * the columns that it is found by.
  */
 import type { Generated } from "kysely";
+import type { Lane } from "../resources/run.ts";
 import type { Verdict } from "../resources/verdict.ts";
 import type { Migration } from "./database.ts";
 
@@ -16,8 +17,11 @@ export interface HistoryTables {
   tests: TestRow;
   artifacts: ArtifactRow;
   cluster_events: ClusterEventRow;
+  uploads: UploadRow;
+  caches: CacheRow;
   deliveries: DeliveryRow;
   state: { key: string; value: string; updated_ms: number };
+  locks: { attempt: string; document: string };
 }
 
 export interface RunRow {
@@ -33,6 +37,8 @@ export interface RunRow {
   workflow_name: string;
   workflow_digest: string;
   event_digest: string | null;
+  /** Of the workflows that it calls. */
+  calls_digest: string | null;
   event: string;
   ref: string;
   branch: string;
@@ -134,6 +140,36 @@ export interface ArtifactRow {
   key: string;
 }
 
+/** An artifact with a name, for other jobs of its run; its files are rows of artifacts. */
+export interface UploadRow {
+  id: Generated<number>;
+  run: string;
+  name: string;
+  run_attempt: number;
+  job_run: string;
+  attempt: string;
+  size: number;
+  digest: string;
+  created_ms: number;
+  /** Null while its files come. */
+  finished_ms: number | null;
+  expires_ms: number | null;
+}
+
+export interface CacheRow {
+  id: string;
+  repository: string;
+  lane: Lane;
+  ref: string;
+  version: string;
+  key: string;
+  size: number;
+  digest: string;
+  object: string;
+  created_ms: number;
+  used_ms: number;
+}
+
 export interface ClusterEventRow {
   attempt: string;
   cluster: string;
@@ -223,4 +259,16 @@ export const historyMigrations: readonly Migration[] = [
   ],
   // Nobody looks for the silent: each job's own reconciler does. An attempt is looked for where it was begun.
   ({ text }) => ["drop index attempts_alive", `alter table attempts add column endpoint ${text}`],
+  ({ text }) => [`create table locks (attempt ${text} primary key, document ${text} not null)`],
+  ({ text }) => [`alter table runs add column calls_digest ${text}`, "create index runs_by_calls_text on runs (calls_digest)"],
+  ({ text, integer, sequence }) => [
+    `create table uploads (id ${sequence}, run ${text} not null, name ${text} not null, run_attempt ${integer} not null,
+      job_run ${text} not null, attempt ${text} not null, size ${integer} not null, digest ${text} not null, created_ms ${integer} not null,
+      finished_ms ${integer}, expires_ms ${integer}, unique (run, name, run_attempt))`,
+    "create index uploads_of_attempt on uploads (attempt)",
+    "create index uploads_by_expiry on uploads (expires_ms) where expires_ms is not null",
+    `create table caches (id ${text} primary key, repository ${text} not null, lane ${text} not null, ref ${text} not null,
+      version ${text} not null, key ${text} not null, size ${integer} not null, digest ${text} not null, object ${text} not null,
+      created_ms ${integer} not null, used_ms ${integer} not null, unique (repository, lane, ref, version, key))`,
+  ],
 ];

@@ -1,4 +1,5 @@
 /** Small values that a part of the server must find again: how far a repository was looked at, when something was done last. */
+import { sql } from "kysely";
 import type { Database } from "./database.ts";
 import type { HistoryTables } from "./schema.ts";
 
@@ -23,6 +24,23 @@ export class State {
           .onConflict((conflict) => conflict.column("key").doUpdateSet({ value, updated_ms: row.updated_ms }))
           .execute(),
     );
+  }
+
+  /** Counts: 1 at the first call for a key, then one more at each; no number is given twice. */
+  async next(key: string, now: Date): Promise<number> {
+    const updated_ms = now.getTime();
+    const row = await this.#database.commit(
+      async (transaction) =>
+        await transaction
+          .insertInto("state")
+          .values({ key, value: "1", updated_ms })
+          .onConflict((conflict) =>
+            conflict.column("key").doUpdateSet({ value: sql<string>`cast(cast(state.value as bigint) + 1 as text)`, updated_ms }),
+          )
+          .returning("value")
+          .executeTakeFirstOrThrow(),
+    );
+    return Number(row.value);
   }
 
   /** No error when there is none. */

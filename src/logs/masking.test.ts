@@ -111,6 +111,14 @@ test.each([
   expect(through(mask, Buffer.from(input), Array<number>(input.length).fill(1)).toString()).toBe(output);
 });
 
+test("who listens is told of each value that comes later, once, and of none that cannot be masked", () => {
+  const mask = createMask(["before"]);
+  const told: string[] = [];
+  mask.onAdded((value) => told.push(value));
+  for (const value of ["before", "later", "later", "abc"]) mask.add(value);
+  expect(told).toEqual(["later"]);
+});
+
 test("a value that is too short is not masked, and add says so", () => {
   const mask = createMask(["", "a", "abc", "  abc \n"]);
   expect(mask.text("a abc")).toBe("a abc");

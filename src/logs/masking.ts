@@ -34,6 +34,12 @@ export class Mask {
   readonly #forms = new Set<string>();
   #bytes = 0;
   #automaton: Automaton | undefined;
+  #onAdded: ((value: string) => void) | undefined;
+
+  /** Calls the listener with each value that is added from now on. One listener. */
+  onAdded(listener: (value: string) => void): void {
+    this.#onAdded = listener;
+  }
 
   /**
    * Masks one more value. One that is there already changes nothing.
@@ -53,7 +59,9 @@ export class Mask {
     }
     for (const form of added) this.#forms.add(form);
     this.#bytes = bytes;
-    if (added.length > 0) this.#automaton = undefined;
+    if (added.length === 0) return true;
+    this.#automaton = undefined;
+    this.#onAdded?.(value);
     return true;
   }
 

@@ -62,6 +62,11 @@ export const recipes = {
   containerd: containerd("containerd"),
   "containerd-shim-runc-v2": containerd("containerd-shim-runc-v2"),
   ctr: containerd("ctr"),
+  helm: {
+    module: "helm.sh/helm/v3",
+    package: "helm.sh/helm/v3/cmd/helm",
+    ldflags: (version) => ["-X", `helm.sh/helm/v3/internal/version.version=${version}`],
+  },
   coredns: { module: "github.com/coredns/coredns", package: "github.com/coredns/coredns" },
   registry: {
     module: "github.com/distribution/distribution/v3",
@@ -79,6 +84,7 @@ export function pinnedVersionOf(name: BuildableName): string | undefined {
     case "etcd":
     case "kwok":
     case "coredns":
+    case "helm":
       return versions[name];
     case "containerd":
     case "containerd-shim-runc-v2":

@@ -7,6 +7,7 @@ export const versions = {
   containerd: "v2.2.0",
   coredns: "v1.14.2",
   distribution: "v3.1.2",
+  helm: "v3.22.0",
   /** The sandbox image that kubeadm of the default Kubernetes asks for. */
   pause: "3.10.2",
 } as const;

@@ -11,6 +11,7 @@
  */
 import { z } from "zod";
 import { clusterSpecSchema } from "./cluster.ts";
+import { containerSpecSchema, serviceSpecSchema } from "./container.ts";
 import { hostChoiceSchema } from "./host.ts";
 import { timestamp } from "./metadata.ts";
 import type { Resource, ResourceKind } from "./object.ts";
@@ -27,7 +28,7 @@ export const stepSchema = z.strictObject({
   run: z.string().max(262_144).optional().describe(`Script; ${expression}. Either this or \`uses\`.`),
   shell: z.string().max(256).optional().describe("`bash`, `sh`, or a command with `{0}` for the script's file. Default: bash, else sh."),
   workingDirectory: z.string().max(4096).optional().describe(`Folder below the workspace; ${expression}. Default: the workspace.`),
-  uses: z.string().max(1024).optional().describe("Action. Only `actions/checkout` for now."),
+  uses: z.string().max(1024).optional().describe("Action: `owner/repo@ref`, `owner/repo/path@ref`, `./path` or `docker://image`."),
   with: z.record(z.string().max(256), z.string().max(65_536)).optional().describe(`Inputs of the action; a value ${expression}.`),
   env: env.optional(),
   continueOnError: z
@@ -55,11 +56,53 @@ export const jobRunSpecSchema = z.strictObject({
   repository: z.string().max(256).describe("The repository, for people and for fair shares."),
   lane: laneSchema,
   priority: prioritySchema.optional().describe(`${prioritySchema.description} Default: \`branch\`.`),
-  job: z.string().min(1).max(256).describe("Id of the job in the workflow."),
-  name: z.string().min(1).max(1024).describe("Name for people, with the cell: `integration (v1.36, deep)`; its check has it."),
+  job: z
+    .string()
+    .min(1)
+    .max(1200)
+    .describe(
+      "Id of the job in the workflow; of one that is called the caller's before it: `deploy/build`, `deploy.1/build` of its second cell.",
+    ),
+  name: z
+    .string()
+    .min(1)
+    .max(1200)
+    .describe("Name for people, with the cell: `integration (v1.36, deep)`, `caller / callee`; its check has it."),
   cell: z.string().max(65_536).optional().describe("The matrix cell, as a JSON object. Default: none."),
-  needs: z.array(z.string().max(256)).max(256).optional().describe("Ids of the jobs that it needed; they have ended. Default: none."),
+  needs: z.array(z.string().max(1200)).max(256).optional().describe("Ids of the jobs that it needed; they have ended. Default: none."),
   needsContext: z.string().max(1_048_576).optional().describe("What `needs` is in expressions, as a JSON object: results and outputs."),
+  inputsContext: z
+    .string()
+    .max(262_144)
+    .optional()
+    .describe("What `inputs` is in expressions of a called job, as a JSON object. Default: what it is for the run."),
+  secrets: z
+    .array(
+      z.strictObject({
+        values: z
+          .record(z.string().max(256), z.string().max(65_536))
+          .describe("By the names of the called workflow; a value may hold `${{ }}`, over the secrets of the level before."),
+        contexts: z.string().max(262_144).describe("What else those see, as a JSON object."),
+      }),
+    )
+    .max(10)
+    .optional()
+    .describe(
+      "Which secrets a called job has, level by level, the outermost first. No value of a secret is here. Default: all of the run.",
+    ),
+  concurrency: z
+    .strictObject({
+      group: z.string().min(1).max(400).describe("Name of the group; it has no case."),
+      cancelInProgress: z.boolean().describe("Whether it ends the one that has the group."),
+      queue: z.enum(["single", "max"]).describe("`single`: the newest that waits takes the place of older ones; `max`: all wait."),
+    })
+    .optional()
+    .describe("One at a time of all in the repository that name the same group. Default: none."),
+  environment: z
+    .strictObject({ name: z.string().max(255), url: z.string().max(2048).optional() })
+    .optional()
+    .describe("The environment that it is for, for people. Default: none."),
+  notices: z.array(z.string().max(1024)).max(20).optional().describe("What of the workflow does less here than it says; its log has it."),
   strategyContext: z.string().max(4096).optional().describe("What `strategy` is in expressions, as a JSON object."),
   skip: z.string().max(1024).optional().describe("Why it does not run at all; it then ends as `skipped`."),
   invalid: z
@@ -92,6 +135,8 @@ export const jobRunSpecSchema = z.strictObject({
     .max(8)
     .optional()
     .describe("Clusters that are Ready before the first step. Default: none."),
+  container: containerSpecSchema.optional().describe("Container that its steps run in. Default: that of the runner."),
+  services: z.array(serviceSpecSchema).max(16).optional().describe("Containers beside it, healthy before the first step. Default: none."),
   runsOn: runsOnSchema.describe("Where it may run."),
   attempt: z.int().min(1).optional().describe("Which attempt is wanted: raised by each rerun. Default: 1."),
   hold: z
@@ -116,6 +161,16 @@ export const attemptSchema = z.strictObject({
   verdict: verdictSchema.optional(),
   cause: causeSchema.optional(),
   message: z.string().max(4096).optional().describe("Why it ended so; for people."),
+  images: z
+    .array(
+      z.strictObject({
+        reference: z.string().max(1024).describe("As the workflow, or an action, has it."),
+        digest: z.string().max(1024).describe("By its digest; by its id where it is in no registry."),
+      }),
+    )
+    .max(100)
+    .optional()
+    .describe("Images of the containers that it had beside its runner."),
 });
 
 export const jobRunStatusSchema = z.strictObject({
@@ -139,6 +194,7 @@ export const jobRunStatusSchema = z.strictObject({
     .max(8)
     .optional()
     .describe("Its clusters."),
+  groupSince: timestamp.optional().describe("Since when it has its concurrency group; absent while it waits for that, or is in none."),
   fitsNowhereSince: timestamp.optional().describe("Since when no Host that is declared can ever hold it; absent when one can."),
   heldUntil: timestamp.optional().describe("Until when its clusters are kept."),
   outputs: z

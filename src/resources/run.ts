@@ -10,13 +10,33 @@ import { causeSchema, verdictSchema } from "./verdict.ts";
 const sha = z.string().regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, "must be a whole commit id");
 const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hexadecimal digits");
 
-export const events = ["push", "pull_request"] as const;
+export const events = [
+  "push",
+  "pull_request",
+  "merge_group",
+  "schedule",
+  "workflow_dispatch",
+  "repository_dispatch",
+  "release",
+  "create",
+  "delete",
+] as const;
 export type EventName = (typeof events)[number];
 /** Whose jobs get the next place that is free, the first first: who waits for them, and how many wait with them. */
 export const priorities = ["merge-queue", "pull-request", "branch", "periodic"] as const;
 export type Priority = (typeof priorities)[number];
 
-const priorityOfEvent: Record<EventName, Priority> = { pull_request: "pull-request", push: "branch" };
+const priorityOfEvent: Record<EventName, Priority> = {
+  merge_group: "merge-queue",
+  pull_request: "pull-request",
+  push: "branch",
+  workflow_dispatch: "branch",
+  repository_dispatch: "branch",
+  release: "branch",
+  create: "branch",
+  delete: "branch",
+  schedule: "periodic",
+};
 
 export const prioritySchema = z
   .enum(priorities)
@@ -82,6 +102,11 @@ export const runSpecSchema = z.strictObject({
       path: z.string().min(1).max(1024).describe("File in the repository. Example: `.seatrial/test.yml`."),
       name: z.string().max(512).describe("Its `name`, else the path."),
       digest: digestSchema.describe("Its text, in the history."),
+      calls: digestSchema
+        .optional()
+        .describe(
+          "Files that its jobs call, and those call, of the same commit: a JSON object of texts by path, in the history. Default: none.",
+        ),
     })
     .describe("The workflow. Does not change."),
   jobs: z
@@ -93,6 +118,13 @@ export const runSpecSchema = z.strictObject({
     .record(z.string().max(256), z.array(z.string().max(1024)).max(256))
     .optional()
     .describe("Of jobs with such a key in their matrix only the cells with one of the values. Default: all. Example: `{k8s: [v1.36]}`."),
+  notices: z
+    .array(z.string().max(1024))
+    .max(20)
+    .optional()
+    .describe("What of its triggers its forge never tells; the logs of its jobs have it. Default: nothing."),
+  inputs: z.string().max(262_144).optional().describe("What `inputs` is in expressions, as a JSON object. Default: `{}`."),
+  number: z.int().min(1).optional().describe("Counts the runs of this workflow in this repository: `github.run_number`. Default: 1."),
   attempt: z.int().min(1).optional().describe("Raised by each rerun. Default: 1."),
   rerun: z
     .strictObject({
@@ -107,6 +139,9 @@ export const runSpecSchema = z.strictObject({
     .describe("Keep the cluster of a job that fails. Default: no."),
   priority: prioritySchema.optional().describe(`${prioritySchema.description} Default: by the event.`),
   abort: z.string().max(1024).optional().describe("Set to end it: who, or what, wants that, for people."),
+  reproduces: digestSchema
+    .optional()
+    .describe("Lock document, in the history, of the one job that is run again, without those that it needed. Default: none."),
 });
 
 export const runStatusSchema = z.strictObject({
@@ -114,6 +149,21 @@ export const runStatusSchema = z.strictObject({
   verdict: verdictSchema.optional(),
   cause: causeSchema.optional(),
   message: z.string().max(4096).optional().describe("Why it waits, or why it ended so; for people."),
+  title: z.string().max(1024).optional().describe("The workflow's `run-name`, expanded."),
+  groups: z
+    .array(
+      z.strictObject({
+        of: z.string().max(1200).describe("`deploy`, a job that calls a workflow, or `deploy/`, that workflow; empty for the run itself."),
+        group: z.string().max(400),
+        state: z.enum(["waiting", "held"]),
+        cancelInProgress: z.boolean().optional(),
+        queue: z.enum(["single", "max"]).optional(),
+        since: timestamp.describe("When it was asked for."),
+      }),
+    )
+    .max(1000)
+    .optional()
+    .describe("Concurrency groups that it has, or waits for, but for those of single jobs."),
   counts: z
     .strictObject({
       waiting: z.int().min(0),
@@ -192,7 +242,14 @@ export const runLabels = {
   attempt: "seatrial.dev/attempt",
   /** Of a Cluster: name of the host of that attempt. */
   host: "seatrial.dev/host",
+  /** Of a Cluster: the Docker network that it shares with the other clusters of its job, where it does. */
+  network: "seatrial.dev/network",
 } as const;
+
+/** Under which the runs of a workflow are counted. */
+export function runNumberKey({ forge, repository }: Pick<Source, "forge" | "repository">, workflowPath: string): string {
+  return `run-number/${forge}/${repository.id}/${workflowPath}`;
+}
 
 /** Whether the attempt that is wanted of a Run or a JobRun has ended: after a rerun its status is of the one before, for a moment. */
 export function hasEnded({

@@ -21,6 +21,8 @@ export const causes = [
   "lost-runner",
   "runner-start",
   "host",
+  "image",
+  "container",
   "secrets",
   "outputs",
   "deleted",
@@ -31,7 +33,7 @@ export type Cause = (typeof causes)[number];
 export const causeSchema = z
   .enum(causes)
   .describe(
-    "Why the verdict is `error`: `invalid-workflow`, `checkout`, `cluster-boot`, `lost-runner` (the process that ran the steps is gone), `runner-start`, `host`, `secrets`, `outputs` (over their bound), `deleted` (the resource was deleted before it ended), `internal`.",
+    "Why the verdict is `error`: `invalid-workflow`, `checkout`, `cluster-boot`, `lost-runner` (the process that ran the steps is gone), `runner-start`, `host`, `image` (of a container of the job, which cannot be had), `container` (one that does not start, or a service that does not get healthy), `secrets`, `outputs` (over their bound), `deleted` (the resource was deleted before it ended), `internal`.",
   );
 
 /** The worst of several verdicts, as a run shows it; undefined of none. `skipped` alone is `skipped`; beside others it counts as passed. */

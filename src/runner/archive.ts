@@ -7,9 +7,17 @@ export interface ArchiveFile {
   mode?: number;
 }
 
-export async function archiveOf(files: readonly ArchiveFile[]): Promise<Buffer> {
+export interface ArchiveLink {
+  name: string;
+  linkTo: string;
+}
+
+export async function archiveOf(files: readonly (ArchiveFile | ArchiveLink)[]): Promise<Buffer> {
   const archive = pack();
-  for (const { name, content, mode = 0o644 } of files) archive.entry({ name, mode }, content);
+  for (const file of files) {
+    if ("linkTo" in file) archive.entry({ name: file.name, type: "symlink", linkname: file.linkTo });
+    else archive.entry({ name: file.name, mode: file.mode ?? 0o644 }, file.content);
+  }
   archive.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of archive) chunks.push(chunk as Buffer);

@@ -2,6 +2,7 @@
  * What a job left in ARTIFACTS, to the server: regular files, by their paths. Nothing is followed that leads elsewhere. In text the
  * secrets are masked, as in the log: reports of tests are shown, and quote what failed.
  */
+import { createHash } from "node:crypto";
 import { closeSync, constants, type Dirent, fstatSync, openSync, readdirSync, readSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { systemCodeOf } from "../base/errors.ts";
@@ -49,9 +50,7 @@ export async function uploadArtifacts(
         if (bytes + file.length > limits.artifactBytes) leaveOut(path, `all of them together have more than ${limits.artifactBytes} bytes`);
         else {
           bytes += file.length;
-          const shown = masking?.mask.text(path) ?? path;
-          if (masking && isText(file.fd)) await uploadMasked(shown, file.fd, server, masking);
-          else await server.artifact(shown, file.fd, file.length);
+          await uploadFile(masking?.mask.text(path) ?? path, file, server, masking);
         }
       } finally {
         closeSync(file.fd);
@@ -62,23 +61,39 @@ export async function uploadArtifacts(
   if (left > told) say(`${left - told} more artifacts are left out`);
 }
 
+/** Sends one file: masked, where it is text and there are secrets. @returns whether something was masked. */
+export async function uploadFile(
+  path: string,
+  { fd, length }: { fd: number; length: number },
+  server: ArtifactServer,
+  masking: Masking | undefined,
+): Promise<boolean> {
+  if (masking && isText(fd)) return await uploadMasked(path, fd, server, masking);
+  await server.artifact(path, fd, length);
+  return false;
+}
+
 let copies = 0;
 
-async function uploadMasked(path: string, fd: number, server: ArtifactServer, { mask, scratch }: Masking): Promise<void> {
+async function uploadMasked(path: string, fd: number, server: ArtifactServer, { mask, scratch }: Masking): Promise<boolean> {
   const copy = join(scratch, `masked-${++copies}`);
   const to = openSync(copy, "wx+", 0o600);
   try {
     const stream = mask.stream();
+    const [before, after] = [createHash("sha1"), createHash("sha1")];
     const piece = Buffer.alloc(limits.maskPieceBytes);
     for (let at = 0; ;) {
       const read = readSync(fd, piece, 0, piece.length, at);
       const masked = read === 0 ? stream.flush() : stream.push(piece.subarray(0, read));
+      before.update(piece.subarray(0, read));
+      after.update(masked);
       for (let from = 0; from < masked.length;) from += writeSync(to, masked, from);
       if (read === 0) break;
       at += read;
       await new Promise((resolve) => setImmediate(resolve)); // Heartbeats go on.
     }
     await server.artifact(path, to, fstatSync(to).size);
+    return before.digest("hex") !== after.digest("hex");
   } finally {
     closeSync(to);
     rmSync(copy, { force: true });
@@ -105,6 +120,7 @@ function* filesIn(directory: string, leaveOut: (path: string, why: string) => vo
       } else if (!entry.isFile()) leaveOut(path, entry.isSymbolicLink() ? "it is a link" : "it is no regular file");
       else if (/\p{Cc}|\uFFFD|\\/u.test(path)) leaveOut(JSON.stringify(path), "its name has characters that no other system takes");
       else if (Buffer.byteLength(path) > limits.artifactPathBytes) leaveOut(path, "its path is too long");
+      else if (path.startsWith("uploads/")) leaveOut(path, "that folder is for actions/upload-artifact");
       else if (++count > limits.attemptArtifacts) return leaveOut(path, `there are more than ${limits.attemptArtifacts} files`);
       else yield path;
     }

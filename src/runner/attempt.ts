@@ -15,6 +15,8 @@ import { makeFolder } from "../base/folder.ts";
 import { createMask } from "../logs/masking.ts";
 import type { Cause } from "../resources/verdict.ts";
 import { type Masking, uploadArtifacts } from "./artifact-upload.ts";
+import { ContainerError, type Containers, openContainers } from "./containers.ts";
+import { DockerActionRunner } from "./docker-action.ts";
 import { openClusterWay, reachClusters } from "./door.ts";
 import { endDescendants } from "./descendants.ts";
 import { Job, type JobEnd, type JobFolders } from "./job.ts";
@@ -27,7 +29,8 @@ import type { AssignmentMessage, RunnerInput } from "./protocol.ts";
 import { Reporter } from "./reporter.ts";
 import { ServerLink } from "./server-link.ts";
 import { Spool } from "./spool.ts";
-import { StepLoop } from "./step-loop.ts";
+import { StepLoop, type StepLoopOptions } from "./step-loop.ts";
+import { keepSummary } from "./summaries.ts";
 
 export interface AttemptOptions {
   input: RunnerInput & { server: string };
@@ -46,6 +49,10 @@ export class Attempt {
   readonly #spool: Spool;
   #log: JobLog | undefined;
   #loop: StepLoop | undefined;
+  /** Of the job's container, where it has one. */
+  #inner: StepLoop | undefined;
+  /** Aborted when the job shall end before it has begun. */
+  readonly #opening = new AbortController();
   #job: Job | undefined;
   #masking: Masking | undefined;
   /** Why the server is not told any more. */
@@ -74,12 +81,16 @@ export class Attempt {
       const upload = new LogUpload(this.#spool, this.#link, (error) => this.#break(error));
       const reporter = new Reporter({
         server: this.#link,
-        onAbort: (reason) => this.#job?.end({ verdict: "aborted", reason }),
+        onAbort: (reason) => {
+          this.#opening.abort(new SeatrialError("aborted", reason));
+          this.#job?.end({ verdict: "aborted", reason });
+        },
         onBroken: (error) => this.#break(error),
       });
       try {
-        const end = await this.#runJob(assignment, reporter, starting);
+        const end = await this.#runJob(assignment, reporter, starting, ways);
         this.#link.isPatient = false;
+        await this.#inner?.end();
         await this.#loop?.end();
         this.#log?.endOutput();
         if (!this.#broken) await uploadArtifacts(this.#folders.artifacts, this.#link, (line) => this.#log?.say(line), this.#masking);
@@ -89,6 +100,7 @@ export class Attempt {
         reporter.close();
       }
     } finally {
+      await this.#inner?.end();
       await (await starting.catch(() => undefined))?.end();
       await this.#link.close();
       this.#spool.close();
@@ -108,54 +120,94 @@ export class Attempt {
   }
 
   async #startLoop(): Promise<StepLoop> {
-    const { input, variables, random } = this.#options;
+    return await StepLoop.start({ ...this.#loopOptions(), env: this.#options.variables });
+  }
+
+  #loopOptions(): Omit<StepLoopOptions, "env"> {
+    const { input, random } = this.#options;
     const unguessable = Array.from({ length: 4 }, () => Math.floor(random() * 2 ** 32).toString(36)).join("-");
-    return await StepLoop.start({
+    return {
       attempt: input.attempt,
       directory: this.#folders.steps,
-      env: variables,
       mark: markStart + unguessable,
       onOutput: (bytes) => {
         this.#log?.write(bytes);
         return !this.#spool.isFull || this.#broken !== undefined;
       },
-    });
+    };
+  }
+
+  /** The job's container and services, where it has any. */
+  async #openContainers(assignment: AssignmentMessage, log: JobLog, ways: AsyncDisposableStack): Promise<Containers> {
+    const containers = await openContainers(
+      {
+        assignment,
+        folders: this.#folders,
+        link: this.#link,
+        loop: this.#loopOptions(),
+        node: process.execPath,
+        say: (line) => log.say(line),
+        print: (text) => {
+          log.write(Buffer.from(text));
+          log.endOutput();
+        },
+        signal: AbortSignal.any([this.#opening.signal, this.#link.dismissed]),
+      },
+      ways,
+    );
+    this.#inner = containers.loop;
+    this.#opening.signal.throwIfAborted();
+    return containers;
   }
 
   /** Whatever keeps the job from running, or from its end, is its result. */
-  async #runJob(assignment: AssignmentMessage, reporter: Reporter, starting: Promise<StepLoop>): Promise<JobEnd> {
+  async #runJob(assigned: AssignmentMessage, reporter: Reporter, starting: Promise<StepLoop>, ways: AsyncDisposableStack): Promise<JobEnd> {
+    let assignment = assigned;
     const { input, variables, now, onSignal } = this.#options;
     const folders = this.#folders;
     let end: JobEnd;
     try {
       // What cannot be masked keeps the job from starting.
       const mask = createMask([input.token, ...Object.values(assignment.secrets), ...assignment.masks]);
+      mask.onAdded((value) => reporter.mask(value));
       const hasSecrets = Object.keys(assignment.secrets).length > 0 || assignment.masks.length > 0;
       this.#masking = hasSecrets ? { mask, scratch: folders.temp } : undefined;
       this.#log = new JobLog({
         mask,
         store: this.#spool,
         onCommand: (line, logLine) => this.#job?.onCommand(line, logLine),
+        onText: (bytes, logLine) => this.#job?.onText(bytes, logLine),
         onBroken: (error) => {
           this.#diskError = error;
           this.#job?.stop();
         },
       });
+      for (const notice of assigned.notices ?? []) this.#log.say(notice);
       const loop = await starting;
       this.#loop = loop;
-      this.#spool.onDrained(() => loop.resume());
+      this.#spool.onDrained(() => {
+        loop.resume();
+        this.#inner?.resume();
+      });
+      const containers = await this.#openContainers(assigned, this.#log, ways);
+      assignment = withContainers(assigned, containers);
       const job = new Job({
         assignment,
         folders,
-        loop,
+        loop: containers.loop ?? loop,
+        ownLoop: loop,
+        link: this.#link,
+        node: containers.node ?? process.execPath,
         log: this.#log,
         mask,
-        inherited: variables,
+        masking: this.#masking,
+        docker: new DockerActionRunner(containers.inherited ?? variables),
+        inherited: containers.inherited ?? variables,
         given: { CI: "true", ARTIFACTS: folders.artifacts, ...writeKubeconfigs(assignment.clusters, join(input.directory, "kube")) },
-        authorization: this.#link.authorization,
         now,
         onStep: (report) => reporter.step(report),
         onAnnotation: (annotation) => reporter.annotate(annotation),
+        onSummary: (step, markdown) => keepSummary(folders.artifacts, step, markdown, (line) => this.#log?.say(line)),
       });
       this.#job = job;
       if (this.#broken) job.stop();
@@ -164,8 +216,12 @@ export class Attempt {
       if (end.verdict === "aborted" && end.message === toldToEnd) end = { ...end, verdict: "error", cause: "host" };
     } catch (error) {
       await endDescendants({ mark: [stepsMark, input.attempt] }, 0);
-      const cause = (error instanceof SeatrialError && causes[error.code]) || "internal";
-      end = { verdict: "error", cause, message: messageOf(error), outputs: {} };
+      const cause =
+        error instanceof ContainerError ? error.verdictCause : (error instanceof SeatrialError && causes[error.code]) || "internal";
+      const isAborted = this.#opening.signal.aborted && !this.#job;
+      end = isAborted
+        ? { verdict: "aborted", message: messageOf(this.#opening.signal.reason), outputs: {} }
+        : { verdict: "error", cause, message: messageOf(error).slice(0, 4096), outputs: {} };
       this.#log?.say(messageOf(error));
     }
     if (this.#diskError === undefined) return end;
@@ -177,7 +233,9 @@ export class Attempt {
     this.#broken ??= { error };
     this.#job?.stop();
     this.#log?.discard();
+    this.#opening.abort(error);
     this.#loop?.resume();
+    this.#inner?.resume();
   }
 }
 
@@ -186,6 +244,17 @@ const toldToEnd = "the runner was told to end: its host stops, or the Docker the
 
 /** Why a job did not run, by what was thrown when it should. */
 const causes: Partial<Record<ErrorCode, Cause>> = { invalid: "invalid-workflow", refused: "secrets", "command-failed": "runner-start" };
+
+/** What steps see of the containers; in one the default shell is `sh`, as on GitHub. */
+function withContainers(assignment: AssignmentMessage, { loop, context }: Containers): AssignmentMessage {
+  return {
+    ...assignment,
+    contexts: { ...assignment.contexts, job: context } as AssignmentMessage["contexts"],
+    steps: loop
+      ? assignment.steps.map((step) => (step.run !== undefined && step.shell === undefined ? { ...step, shell: "sh" } : step))
+      : assignment.steps,
+  };
+}
 
 function makeFolders(directory: string): JobFolders {
   makeFolder(directory);
@@ -200,5 +269,12 @@ function makeFolders(directory: string): JobFolders {
     return folder;
   };
   // The first is what says that the attempt was begun.
-  return { steps: make("steps"), workspace: make("workspace"), temp: make("temp"), tools: make("tools"), artifacts: make("artifacts") };
+  return {
+    steps: make("steps"),
+    workspace: make("workspace"),
+    temp: make("temp"),
+    tools: make("tools"),
+    artifacts: make("artifacts"),
+    actions: make("actions"),
+  };
 }

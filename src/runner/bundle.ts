@@ -54,7 +54,7 @@ async function hashOfSource(): Promise<string> {
   const hash = createHash("sha256");
   const files = await Promise.all(
     folders.map(async (folder) =>
-      (await readdir(join(source, folder)))
+      (await readdir(join(source, folder), { recursive: true }))
         .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
         .map((name) => join(source, folder, name)),
     ),

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { checkoutScript, isCheckout } from "./checkout.ts";
+import { checkoutScript } from "./checkout.ts";
 
 let folder: string;
 let repository: string;
@@ -39,26 +39,26 @@ beforeEach(async () => {
 async function checkOut(inputs: Record<string, string> = {}, ref: string | undefined = "refs/pull/7/merge", from = repository) {
   const workspace = join(folder, "workspace");
   await mkdir(workspace, { recursive: true });
-  const output = join(folder, "output");
-  await writeFile(output, "");
-  const { script, variables } = checkoutScript({
+  const { script, variables, outputs } = checkoutScript({
     checkout: { sha, from, ...(ref ? { ref } : {}) },
     inputs,
+    known: { main: git(repository, "rev-parse", "main") },
+    repository: "owner/project",
     workspace,
     authorization: "Bearer t",
   });
   const ran = execFileSync("sh", ["-c", script], {
     cwd: workspace,
-    env: { ...env(), ...variables, GITHUB_OUTPUT: output },
+    env: { ...env(), ...variables },
     encoding: "utf8",
     stdio: "pipe",
   });
-  return { workspace, ran, output: await readFile(output, "utf8"), variables };
+  return { workspace, ran, outputs, variables };
 }
 
 describe("from a folder", () => {
   test("the commit without its history, nothing copied", async () => {
-    const { workspace, ran, output } = await checkOut();
+    const { workspace, ran, outputs } = await checkOut();
     expect(await readFile(join(workspace, "file"), "utf8")).toBe("merged");
     expect(git(workspace, "rev-parse", "HEAD")).toBe(sha);
     expect(git(workspace, "rev-list", "--count", "HEAD")).toBe("1");
@@ -66,7 +66,7 @@ describe("from a folder", () => {
     expect(git(workspace, "count-objects", "-v")).toMatch(/^count: 0$[^]*^in-pack: 0$/m);
     expect(git(workspace, "rev-parse", "--abbrev-ref", "HEAD")).toBe("HEAD");
     expect(ran).toBe(`${sha} merged\n`);
-    expect(output).toBe(`commit=${sha}\nref=refs/pull/7/merge\n`);
+    expect(outputs).toEqual({ commit: sha, ref: "refs/pull/7/merge" });
   });
 
   test("a branch is checked out as that branch", async () => {
@@ -96,11 +96,43 @@ describe("from a folder", () => {
     await chmod(bare, 0o755);
   });
 
-  test("twice into the same folder", async () => {
+  test("twice into the same folder: clean, or not", async () => {
     await checkOut();
-    await writeFile(join(folder, "workspace", "file"), "changed");
-    const { workspace } = await checkOut();
+    const built = join(folder, "workspace", "built");
+    for (const file of [built, join(folder, "workspace", "file")]) await writeFile(file, "changed");
+    const { workspace } = await checkOut({ clean: "false" });
     expect(await readFile(join(workspace, "file"), "utf8")).toBe("merged");
+    expect(await readFile(built, "utf8")).toBe("changed");
+    await checkOut();
+    await expect(readFile(built)).rejects.toThrow("ENOENT");
+  });
+
+  test.each([
+    ["the base, by its branch", "main", "three"],
+    ["as a ref", "refs/heads/main", "three"],
+    ["an older commit", "", "two"],
+  ])("another commit: %s", async (_, name, word) => {
+    const ref = name || git(repository, "rev-parse", "main~1");
+    const { workspace, outputs } = await checkOut({ ref });
+    expect(await readFile(join(workspace, "file"), "utf8")).toBe(word);
+    expect(git(workspace, "rev-list", "--count", "HEAD")).toBe("1");
+    expect(outputs).toEqual({ commit: git(repository, "rev-parse", name === "" ? ref : "main"), ref });
+    await expect(checkOut({ ref: "f".repeat(40) })).rejects.toThrow(/the history of \w+ has no commit f+/);
+  });
+
+  test("some folders alone, and by patterns", async () => {
+    for (const path of ["a/x", "b/y", "b/z"]) {
+      await mkdir(join(repository, path[0]!), { recursive: true });
+      await writeFile(join(repository, path), path);
+    }
+    git(repository, "add", ".");
+    git(repository, "commit", "--quiet", "-m", "more");
+    sha = git(repository, "rev-parse", "HEAD");
+    const { workspace } = await checkOut({ "sparse-checkout": "a\n" });
+    expect((await readdir(workspace)).toSorted()).toEqual([".git", "a", "file"]);
+    await checkOut({ "sparse-checkout": "/b/*\n!/b/z", "sparse-checkout-cone-mode": "false" });
+    expect((await readdir(workspace)).toSorted()).toEqual([".git", "b"]);
+    expect(await readdir(join(workspace, "b"))).toEqual(["y"]);
   });
 });
 
@@ -119,21 +151,25 @@ test("from a server: the token is in the environment alone", () => {
 
 describe("inputs", () => {
   const make = (inputs: Record<string, string>) =>
-    checkoutScript({ checkout: { sha, ref: "refs/heads/main", from: repository }, inputs, workspace: "/w", authorization: "" });
+    checkoutScript({
+      checkout: { sha, ref: "refs/heads/main", from: repository },
+      inputs,
+      repository: "owner/project",
+      workspace: "/w",
+      authorization: "",
+    });
 
   test.each([
     ["the own ref, in each of its forms", { ref: "main" }],
     ["the own commit's ref", { ref: "refs/heads/main" }],
-    ["what only says the default", { submodules: "false", lfs: "false", clean: "true", "persist-credentials": "false", token: "x" }],
+    ["the own repository", { repository: "Owner/Project" }],
   ])("%s", (_, inputs) => {
     expect(make(inputs).script).toContain(sha);
   });
 
   test.each([
-    ["another ref", { ref: "other" }, "ref other is not this run's own commit"],
-    ["submodules", { submodules: "recursive" }, "submodules is not supported yet"],
-    ["another repository", { repository: "a/b" }, "repository is not supported yet"],
-    ["a name that is none", { deph: "1" }, "there is no input deph"],
+    ["another ref", { ref: "other" }, "ref other is not known here: there are main, and commits by their whole id"],
+    ["another repository", { repository: "a/b" }, "repository a/b is not the run's own (owner/project)"],
     ["a path that leads out", { path: "../x" }, "path ../x leads out of the workspace"],
     ["a depth that is none", { "fetch-depth": "-1" }, "fetch-depth must be a number from 0 on"],
   ])("%s is refused", (_, inputs, message) => {
@@ -145,14 +181,4 @@ describe("inputs", () => {
       "no commit that could be checked out",
     );
   });
-});
-
-test.each([
-  ["actions/checkout", true],
-  ["actions/checkout@v4", true],
-  ["actions/checkout@0123456789012345678901234567890123456789", true],
-  ["actions/checkout-more@v1", false],
-  ["other/checkout@v1", false],
-])("%s", (uses, expected) => {
-  expect(isCheckout(uses)).toBe(expected);
 });

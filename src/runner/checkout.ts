@@ -8,6 +8,8 @@
 import { join, resolve, sep } from "node:path";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import type { Json } from "../workflows/expressions.ts";
+import { ActionError, type BuiltInAction } from "./action.ts";
 import type { AssignmentMessage } from "./protocol.ts";
 import { quoted } from "./step-script.ts";
 
@@ -15,61 +17,73 @@ export interface Checkout {
   script: string;
   /** Of git alone; holds the token. */
   variables: Record<string, string>;
+  outputs: Record<string, string>;
 }
 
 export interface CheckoutOptions {
   checkout: AssignmentMessage["checkout"];
   /** The step's `with`, expanded. */
   inputs: Readonly<Record<string, string>>;
+  /** Commits by the names that a `ref` may say: the head and the base of a pull request. */
+  known?: Readonly<Record<string, string>>;
+  /** Its own name, which `repository` may say. */
+  repository?: string;
   workspace: string;
   /** Value of the header by which the server knows the attempt. */
   authorization: string;
 }
 
-/** Inputs that change nothing here, or only what other tools see; any value is taken. */
-const ignored = new Set(["token", "persist-credentials", "clean", "show-progress", "set-safe-directory", "fetch-tags"]);
-/** Inputs that we do not do yet, and the values by which they ask for nothing. */
-const unsupported: Record<string, readonly string[]> = {
-  repository: [""],
-  submodules: ["", "false"],
-  lfs: ["", "false"],
-  filter: [""],
-  "sparse-checkout": [""],
-  "sparse-checkout-cone-mode": ["", "true"],
-  "ssh-key": [""],
-  "ssh-known-hosts": [""],
-  "ssh-strict": ["", "true"],
-  "ssh-user": ["", "git"],
-  "github-server-url": [""],
+export const checkoutAction: BuiltInAction = {
+  name: "actions/checkout",
+  main: async (context) => {
+    const { assignment, inputs, github, folders, link, run } = context;
+    const { workspace } = folders;
+    const { script, variables, outputs } = checkoutScript({
+      checkout: assignment.checkout,
+      inputs,
+      known: commitsIn(github),
+      repository: textOf(github["repository"]),
+      workspace,
+      authorization: link.authorization,
+    });
+    const exitCode = await run(script, { shell: "sh", env: variables, workingDirectory: workspace });
+    if (exitCode !== 0) throw new ActionError("checkout", `git failed, exit code ${exitCode}`);
+    for (const [name, value] of Object.entries(outputs)) context.setOutput(name, value);
+  },
 };
 
-/** True for `actions/checkout` of any version: what it means here does not depend on it. */
-export function isCheckout(uses: string): boolean {
-  return /^actions\/checkout(@\S+)?$/.test(uses);
-}
-
-/** @throws SeatrialError `invalid` for inputs that are wrong, or that we do not do yet. */
-export function checkoutScript({ checkout, inputs, workspace, authorization }: CheckoutOptions): Checkout {
+/** @throws SeatrialError `invalid` for inputs that are wrong, or that ask for what the server does not give. */
+export function checkoutScript({ checkout, inputs, known = {}, repository = "", workspace, authorization }: CheckoutOptions): Checkout {
   const { sha, ref, from } = checkout;
   if (!sha || !from) throw new SeatrialError("invalid", "actions/checkout: this run has no commit that could be checked out");
-  for (const [name, value] of Object.entries(inputs)) checkInput(name, value, sha, ref);
+  const other = inputs["repository"] ?? "";
+  if (other !== "" && other.toLowerCase() !== repository.toLowerCase())
+    throw new SeatrialError(
+      "invalid",
+      `actions/checkout: repository ${other} is not the run's own (${repository}), which alone can be checked out`,
+    );
   const directory = directoryIn(workspace, inputs["path"] ?? "");
   const depth = depthOf(inputs["fetch-depth"] ?? "");
   const isLocal = !/^https?:/.test(from);
-  const branch = /^refs\/heads\/(.+)$/.exec(ref ?? "")?.[1];
+  const commit = commitOf(inputs["ref"] ?? "", sha, ref, known);
+  const isOwn = commit === sha;
+  const branch = isOwn ? /^refs\/heads\/(.+)$/.exec(ref ?? "")?.[1] : undefined;
   const all = depth === 0 ? "'+refs/heads/*:refs/remotes/origin/*' '+refs/tags/*:refs/tags/*'" : "";
-  const fetch = `git fetch --quiet ${depth === 0 ? "--tags" : `--no-tags --depth=${depth}`} origin ${all}`;
+  // Another commit is in the history of the run's own, nobody knows how deep.
+  const fetch = `git fetch --quiet ${depth === 0 ? "--tags" : `--no-tags${isOwn ? ` --depth=${depth}` : ""}`} origin ${all}`;
   const lines = [
     "set -e",
     `git init --quiet ${quoted(directory)}`,
     `cd ${quoted(directory)}`,
     `git remote add origin ${quoted(from)} 2>/dev/null || git remote set-url origin ${quoted(from)}`,
   ];
+  if ((inputs["clean"] || "true").toLowerCase() === "true")
+    lines.push("if git rev-parse --quiet --verify HEAD >/dev/null; then git clean -ffdxq; git reset --hard --quiet; fi");
   if (isLocal) {
     lines.push(`objects=$(git -C ${quoted(from)} rev-parse --path-format=absolute --git-path objects)`);
     lines.push(`echo "$objects" >.git/objects/info/alternates`);
-    if (depth === 1) lines.push(`echo ${sha} >.git/shallow`);
-    else lines.push(fetch.trim() + (depth === 0 ? "" : ` ${sha}`));
+    if (depth === 1) lines.push(`echo ${commit} >.git/shallow`);
+    else lines.push(fetch.trim() + (depth === 0 ? "" : ` ${commit}`));
   } else {
     lines.push("try=1");
     lines.push(`until ${fetch} ${sha}; do`);
@@ -78,28 +92,61 @@ export function checkoutScript({ checkout, inputs, workspace, authorization }: C
     lines.push("  try=$((try + 1))");
     lines.push("done");
   }
+  if (!isOwn) {
+    const words = `the history of ${sha} has no commit ${commit}: no other can be checked out`;
+    lines.push(`git cat-file -e ${commit}^{commit} 2>/dev/null || { echo ${quoted(words)} >&2; exit 1; }`);
+  }
+  lines.push(...sparseLines(inputs));
   lines.push(
     branch === undefined
-      ? `git -c advice.detachedHead=false checkout --quiet --force --detach ${sha}`
-      : `git checkout --quiet --force -B ${quoted(branch)} ${sha}`,
+      ? `git -c advice.detachedHead=false checkout --quiet --force --detach ${commit}`
+      : `git checkout --quiet --force -B ${quoted(branch)} ${commit}`,
   );
-  if (branch !== undefined) lines.push(`git update-ref ${quoted(`refs/remotes/origin/${branch}`)} ${sha}`);
+  if (branch !== undefined) lines.push(`git update-ref ${quoted(`refs/remotes/origin/${branch}`)} ${commit}`);
   lines.push("git --no-pager log -1 --format='%H %s'");
-  lines.push(`echo "commit=${sha}" >>"$GITHUB_OUTPUT"`);
-  if (ref !== undefined) lines.push(`echo ${quoted(`ref=${ref}`)} >>"$GITHUB_OUTPUT"`);
-  return { script: `${lines.join("\n")}\n`, variables: gitVariables(from, isLocal, authorization) };
+  const shownRef = isOwn ? ref : inputs["ref"];
+  const outputs = { commit, ...(shownRef === undefined ? {} : { ref: shownRef }) };
+  return { script: `${lines.join("\n")}\n`, variables: gitVariables(from, isLocal, authorization), outputs };
 }
 
-function checkInput(name: string, value: string, sha: string, ref: string | undefined): void {
-  if (ignored.has(name) || name === "path" || name === "fetch-depth") return;
-  if (name === "ref") {
-    const own = ["", sha, ref, ref?.replace(/^refs\/(heads|tags)\//, "")];
-    if (own.includes(value)) return;
-    throw new SeatrialError("invalid", `actions/checkout: ref ${value} is not this run's own commit, and others cannot be checked out yet`);
-  }
-  const harmless = unsupported[name];
-  if (!harmless) throw new SeatrialError("invalid", `actions/checkout: there is no input ${name}`);
-  if (!harmless.includes(value)) throw new SeatrialError("invalid", `actions/checkout: ${name} is not supported yet`);
+/** @throws SeatrialError `invalid` for what only names a commit that we do not know. */
+function commitOf(wanted: string, sha: string, ref: string | undefined, known: Readonly<Record<string, string>>): string {
+  const short = (name: string | undefined) => name?.replace(/^refs\/(heads|tags)\//, "");
+  if (wanted === "" || wanted === sha || wanted === ref || wanted === short(ref)) return sha;
+  if (/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(wanted)) return wanted;
+  const found = known[short(wanted)!];
+  if (found !== undefined) return found;
+  const names = Object.keys(known).length === 0 ? "" : `, ${Object.keys(known).join(", ")}`;
+  throw new SeatrialError(
+    "invalid",
+    `actions/checkout: ref ${wanted} is not known here: there are ${short(ref) ?? sha}${names}, and commits by their whole id`,
+  );
+}
+
+/** Head and base of a pull request, by the names of their branches. */
+function commitsIn(github: Readonly<Record<string, Json>>): Record<string, string> {
+  const pull = objectIn(objectIn(github["event"])["pull_request"]);
+  const named = (["head", "base"] as const).map((side) => {
+    const { sha } = objectIn(pull[side]);
+    return [textOf(github[`${side}_ref`]), textOf(sha)] as const;
+  });
+  return Object.fromEntries(named.filter(([name, sha]) => name !== "" && sha !== ""));
+}
+
+/** Only some folders, or what patterns find. */
+function sparseLines(inputs: Readonly<Record<string, string>>): string[] {
+  const patterns = (inputs["sparse-checkout"] ?? "").split("\n").flatMap((line) => line.trim() || []);
+  if (patterns.length === 0) return [];
+  const isCone = (inputs["sparse-checkout-cone-mode"] || "true").toLowerCase() === "true";
+  return [`git sparse-checkout set ${isCone ? "--cone" : "--no-cone"} -- ${patterns.map(quoted).join(" ")}`];
+}
+
+function objectIn(value: Json | undefined): Readonly<Record<string, Json>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, Json>>) : {};
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === "string" ? value : "";
 }
 
 function directoryIn(workspace: string, path: string): string {

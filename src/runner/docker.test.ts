@@ -105,7 +105,7 @@ test("a server lists its own attempts, a command beside it those of its process"
     Labels: { ...ownershipLabels(ownership), "seatrial.dev/runner": attempt },
   });
   const there = [container("of-server", serverOwns("of-server")), container("of-command", ofCommand)];
-  const docker = { containers: async () => await Promise.resolve(there) };
+  const docker = { containers: async () => await Promise.resolve(there), networks: async () => await Promise.resolve([]) };
   expect(await executorOn(docker).list()).toEqual(["of-server"]);
   expect(await executorOn(docker, { ownershipOf: () => ofCommand }).list()).toEqual(["of-command"]);
 });

@@ -10,10 +10,11 @@ import { readFile } from "node:fs/promises";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type DockerClient, DockerError } from "../docker/client.ts";
-import type { ContainerDetails } from "../docker/objects.ts";
+import type { ContainerDetails, Labels } from "../docker/objects.ts";
 import { labels, type Ownership, ownershipLabels } from "../docker/ownership.ts";
 import { doorSocket } from "../hosts/docker-host.ts";
 import { archiveOf } from "./archive.ts";
+import { AttemptContainers } from "./attempt-containers.ts";
 import { type AttemptLife, attemptMark, type Executor, type ExecutorRequest } from "./executor.ts";
 import type { RunnerInput } from "./protocol.ts";
 
@@ -47,6 +48,7 @@ const defaultPids = 4096;
 
 /** Where the runner lives in the container: a volume, so that the work of a job goes to a plain file system, and with the container. */
 const home = "/seatrial";
+const directory = `${home}/attempt`;
 const door = "/seatrial-door";
 
 /**
@@ -60,6 +62,7 @@ const noNode = "the image has no node in its PATH: an image for jobs has sh, Nod
 
 export class DockerExecutor implements Executor {
   readonly name = "docker";
+  readonly containers: AttemptContainers;
   readonly #options: DockerExecutorOptions;
   #bundle: Promise<Buffer> | undefined;
   #image: string;
@@ -69,6 +72,20 @@ export class DockerExecutor implements Executor {
   constructor(options: DockerExecutorOptions) {
     this.#options = options;
     this.#image = options.image;
+    this.containers = new AttemptContainers({
+      ...options,
+      labelsOf: (attempt) => ownershipLabels(options.ownershipOf(attempt)),
+      runnerOf: nameOf,
+      volume: home,
+      directory,
+      bounds: (isIsolated) => this.#bounds(isIsolated),
+      droppedCapabilities,
+    });
+  }
+
+  /** The image of requests that name none. */
+  get image(): string {
+    return this.#image;
   }
 
   async start(request: ExecutorRequest): Promise<void> {
@@ -84,7 +101,7 @@ export class DockerExecutor implements Executor {
       if (!network) throw new SeatrialError("not-found", `attempt ${attempt} needs network ${name}, which is not on the Docker host`);
       if (!joined.includes(network.Id) && !before?.NetworkSettings.Networks[network.Name]) await docker.connect(network.Id, id, [], signal);
     }
-    const input: RunnerInput = { attempt, token, door: `${door}/${doorSocket}`, directory: `${home}/attempt` };
+    const input: RunnerInput = { attempt, token, door: `${door}/${doorSocket}`, directory };
     this.#bundle ??= readFile(this.#options.bundle);
     const archive = await archiveOf([
       { name: "runner.cjs", content: await this.#bundle },
@@ -114,6 +131,7 @@ export class DockerExecutor implements Executor {
 
   async remove(attempt: string, signal?: AbortSignal): Promise<void> {
     await this.stop(attempt, signal);
+    await this.containers.removeAll(attempt, signal);
     const container = await this.#find(attempt, signal);
     if (container) await this.#options.docker.removeContainer(container.Id, signal);
   }
@@ -121,12 +139,14 @@ export class DockerExecutor implements Executor {
   async list(signal?: AbortSignal): Promise<string[]> {
     const { docker, instance, ownershipOf } = this.#options;
     const found = await docker.containers([`${labels.instance}=${instance}`, runnerLabel], signal);
-    // Those of a command beside the server have that process as their owner.
-    return found.flatMap(({ Labels }) => {
+    const runners = found.flatMap(({ Labels }) => {
       const attempt = Labels[runnerLabel];
-      const isOurs = attempt !== undefined && Labels[labels.owner] === ownershipLabels(ownershipOf(attempt))[labels.owner];
-      return isOurs ? [attempt] : [];
+      return attempt === undefined ? [] : [{ attempt, labels: Labels }];
     });
+    // Those of a command beside the server have that process as their owner.
+    const isOurs = (attempt: string, has: Labels) => has[labels.owner] === ownershipLabels(ownershipOf(attempt))[labels.owner];
+    const all = [...runners, ...(await this.containers.list(signal))];
+    return [...new Set(all.filter((each) => isOurs(each.attempt, each.labels)).map(({ attempt }) => attempt))];
   }
 
   async #find(attempt: string, signal?: AbortSignal): Promise<ContainerDetails | undefined> {
@@ -162,9 +182,14 @@ export class DockerExecutor implements Executor {
     return wanted;
   }
 
+  #bounds(isIsolated: boolean): { memoryBytes?: number | undefined; cpus?: number | undefined; pids: number } {
+    const { cpus, pids = defaultPids, isolatedMemoryBytes } = this.#options;
+    return { memoryBytes: (isIsolated ? isolatedMemoryBytes : undefined) ?? this.#options.memoryBytes, cpus, pids };
+  }
+
   #body({ attempt, env = {}, isIsolated, networks: [first] = [] }: ExecutorRequest, image: string): object {
-    const { ownershipOf, cpus, pids = defaultPids, isolatedMemoryBytes } = this.#options;
-    const memoryBytes = (isIsolated ? isolatedMemoryBytes : undefined) ?? this.#options.memoryBytes;
+    const { ownershipOf } = this.#options;
+    const { memoryBytes, cpus, pids } = this.#bounds(isIsolated ?? false);
     return {
       Image: image,
       Entrypoint: [],

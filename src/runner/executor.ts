@@ -5,6 +5,7 @@
  * the server it finds its attempts again by their mark (`SEATRIAL_ATTEMPT` in the environment) or label.
  */
 import type { ExecutorName } from "../resources/job-run.ts";
+import type { AttemptContainers } from "./attempt-containers.ts";
 
 /** The variable in the environment of everything that an attempt runs; its value is the attempt's uid. */
 export const attemptMark = "SEATRIAL_ATTEMPT";
@@ -34,6 +35,8 @@ export type AttemptLife =
 
 export interface Executor {
   readonly name: ExecutorName;
+  /** What an attempt has beside its runner; absent where that is no container itself. */
+  readonly containers?: AttemptContainers;
   /**
    * Starts the runner of an attempt. One that runs is success, and so is one that ran: an attempt begins once, whoever asks
    * how often. @throws SeatrialError when it could not be started; then the same call may be made again.
@@ -42,7 +45,7 @@ export interface Executor {
   observe(attempt: string, signal?: AbortSignal): Promise<AttemptLife>;
   /** Ends the runner and every descendant of its steps: SIGTERM, SIGKILL after the grace time. No error when there is none. */
   stop(attempt: string, signal?: AbortSignal): Promise<void>;
-  /** Stops and removes all of it: container, volume, folder. No error when there is none. */
+  /** Stops and removes all of it: containers, networks, volumes, folder. No error when there is none. */
   remove(attempt: string, signal?: AbortSignal): Promise<void>;
   /** Uids of all attempts of this installation that are there, for the reaper. */
   list(signal?: AbortSignal): Promise<string[]>;

@@ -1,25 +1,17 @@
 /** `hashFiles()` of expressions: one hash of all files of the workspace that match, as GitHub's runner makes it. */
 import { createHash } from "node:crypto";
-import { globSync, lstatSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { findFiles, isBelow } from "./globs.ts";
 
-/** The SHA-256 of the SHA-256s of all files, in the order of their paths; "" when none matches. A pattern with `!` takes away. */
+/**
+ * The SHA-256 of the SHA-256s of all files, in the order of their paths; "" when none matches. Files outside of the workspace do not
+ * count.
+ */
 export function hashFiles(workspace: string, patterns: readonly string[]): string {
-  const files = new Set<string>();
-  for (const pattern of patterns) {
-    const isTaken = pattern.startsWith("!");
-    for (const path of globSync(isTaken ? pattern.slice(1) : pattern, { cwd: workspace })) {
-      if (isTaken) files.delete(path);
-      else if (lstatSync(join(workspace, path)).isFile()) files.add(path);
-    }
-  }
-  if (files.size === 0) return "";
+  const lines = patterns.flatMap((pattern) => pattern.split("\n")).filter((line) => !line.startsWith("--"));
+  const files = findFiles(lines, { cwd: workspace }).paths.filter((path) => isBelow(path, workspace));
+  if (files.length === 0) return "";
   const whole = createHash("sha256");
-  for (const path of [...files].toSorted())
-    whole.update(
-      createHash("sha256")
-        .update(readFileSync(join(workspace, path)))
-        .digest(),
-    );
+  for (const path of files) whole.update(createHash("sha256").update(readFileSync(path)).digest());
   return whole.digest("hex");
 }

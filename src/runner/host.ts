@@ -31,8 +31,12 @@ export interface HostExecutorOptions {
   variables: Readonly<Record<string, string | undefined>>;
 }
 
-/** What programs of this user cannot do without. Nothing else of the server's environment reaches a job. */
-const passedOn = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|(https?|no|all)_proxy)$/i;
+/**
+ * What programs of this user cannot do without, where its tools are, and which Docker they mean: a job builds images where its clusters
+ * are. Nothing else of the server's environment reaches a job.
+ */
+const passedOn =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|(https?|no|all)_proxy|DOCKER_(HOST|CONTEXT|CONFIG|TLS_VERIFY|CERT_PATH)|SEATRIAL_TOOLS|AGENT_TOOLSDIRECTORY)$/i;
 
 /** The part of an environment that jobs get. */
 function hostVariables(variables: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -17,6 +17,8 @@ export interface JobLogOptions {
   store: LogStore;
   /** A line of a step that begins with `::`, before it is stored; `logLine` is the number that it will have. */
   onCommand(line: string, logLine: number): void;
+  /** Output of steps that is none of these lines, before it is stored; `undefined` when it is whole. Bytes are good for the call alone. */
+  onText?(bytes: Buffer | undefined, logLine: number): void;
   /** The disk refuses; told once. Nothing is kept from then on. */
   onBroken(error: unknown): void;
 }
@@ -38,7 +40,11 @@ export class JobLog {
     this.#options = options;
     this.#mask = options.mask.stream();
     const pass = (bytes: Buffer) => this.#store(this.#mask.push(bytes));
-    this.#lines = new CommandLines(pass, (line) => {
+    const passText = (bytes: Buffer) => {
+      options.onText?.(bytes, this.nextLine);
+      pass(bytes);
+    };
+    this.#lines = new CommandLines(passText, (line) => {
       options.onCommand(line.toString("utf8").trimEnd(), this.nextLine);
       pass(line);
     });
@@ -60,9 +66,16 @@ export class JobLog {
     for (const line of text.split("\n")) this.#mark(`${prefix}${line}\n`);
   }
 
+  /** A step within a step: its name, and what it runs in a group below it, in the form that GitHub's pages fold. */
+  group(title: string, lines: readonly string[]): void {
+    this.endOutput();
+    for (const line of [`::group::${title.replaceAll("\n", " ")}`, ...lines, "::endgroup::"]) this.#mark(`${line}\n`);
+  }
+
   /** The step's output is whole: what was held back is written, and its last line ended. */
   endOutput(): void {
     this.#lines.flush();
+    this.#options.onText?.(undefined, this.nextLine);
     this.#flush();
     if (this.#isInLine) this.#mark("\n");
   }

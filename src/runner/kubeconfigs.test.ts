@@ -65,6 +65,8 @@ test("files and variables", async () => {
     KUBECONFIG_C: join(directory, "c.kubeconfig"),
     REGISTRY: "localhost:5000",
     REGISTRY_IN_CLUSTER: "registry:5000",
+    REGISTRY_A_B: "localhost:5000",
+    REGISTRY_IN_CLUSTER_A_B: "registry:5000",
   });
   expect(await readFile(join(directory, "c.kubeconfig"), "utf8")).toBe(clusters[1]!.kubeconfig);
   expect((await stat(directory)).mode & 0o777).toBe(0o700);

@@ -20,7 +20,8 @@ interface Kubeconfig {
 
 /**
  * Writes them into a folder that only this user can read.
- * @returns the variables of the job: KUBECONFIG, KUBECONFIG_NAME, and of the first cluster REGISTRY and REGISTRY_IN_CLUSTER.
+ * @returns the variables of the job: KUBECONFIG, KUBECONFIG_NAME, and of the first cluster REGISTRY and REGISTRY_IN_CLUSTER; of each of
+ *   several REGISTRY_NAME and REGISTRY_IN_CLUSTER_NAME.
  */
 export function writeKubeconfigs(clusters: readonly JobCluster[], directory: string): Record<string, string> {
   const [first] = clusters;
@@ -33,8 +34,12 @@ export function writeKubeconfigs(clusters: readonly JobCluster[], directory: str
     return path;
   };
   const each = clusters.map(({ name, kubeconfig }) => [`KUBECONFIG_${variablePart(name)}`, write(`${name}.kubeconfig`, kubeconfig)]);
+  const registries = clusters.flatMap(({ name, registry, registryInCluster }) => [
+    ...(registry === undefined ? [] : [[`REGISTRY_${variablePart(name)}`, registry]]),
+    ...(registryInCluster === undefined ? [] : [[`REGISTRY_IN_CLUSTER_${variablePart(name)}`, registryInCluster]]),
+  ]);
   return {
-    ...Object.fromEntries(each),
+    ...Object.fromEntries([...each, ...(clusters.length > 1 ? registries : [])]),
     KUBECONFIG: write("kubeconfig", JSON.stringify(mergeKubeconfigs(clusters))),
     ...(first.registry === undefined ? {} : { REGISTRY: first.registry }),
     ...(first.registryInCluster === undefined ? {} : { REGISTRY_IN_CLUSTER: first.registryInCluster }),

@@ -2,7 +2,8 @@
  * The loop that runs a job's steps: POSIX `sh` and nothing else, so that it also works in an image that knows nothing of us.
  *
  * It is started in the folder of the step files, with three pipes, and two arguments: the attempt's uid and the seconds that
- * steps get between SIGTERM and SIGKILL.
+ * steps get between SIGTERM and SIGKILL; a third is the name of the pipe `output`, where there are two loops. In the container of a
+ * job the three pipes are files of the folder, and `output.user` tells whose the loop is.
  * - Standard input: first a mark that nobody else knows, then the names of steps, one a line. Its end ends the loop.
  * - Standard output: `ready` once `output` can be opened.
  * - 3, the life line: nothing is ever said on it but `end`. When it ends without that, the runner is dead, and the watch, a
@@ -23,7 +24,7 @@ export const stepsMark = "SEATRIAL_STEPS";
 /** In the environment of one step; its value is `UID/NAME`. */
 export const stepMark = "SEATRIAL_STEP";
 
-/** The arguments of `sh` that start the loop in the folder that holds it. */
+/** The arguments of `sh` that start the loop in the folder that holds it, but for the name of its pipe `output`. */
 export function loopArguments(attempt: string): string[] {
   return ["loop.sh", attempt, String(Math.ceil(limits.stepGraceMs / 1000))];
 }
@@ -31,6 +32,7 @@ export function loopArguments(attempt: string): string[] {
 export const loopScript = `# Runs the steps of a job; see loop-script.ts of Seatrial.
 attempt=$1
 grace=$2
+output=\${3:-output}
 
 marked() {
   if [ -d /proc/self ]; then
@@ -61,7 +63,10 @@ watch() {
 watch <&3 >/dev/null 2>&1 &
 exec 3<&-
 
-read -r mark && mkfifo output && exec 4<>output 5>output 4>&- || exit 1
+read -r mark || exit 1
+[ -p "$output" ] || mkfifo "$output" || exit 1
+exec 4<>"$output" 5>"$output" 4>&-
+(: >"$output.user") 2>/dev/null
 seatrial_setsid=$(command -v setsid)
 echo ready
 exec >&5 2>&1 5>&-

@@ -8,7 +8,10 @@
  * POST /runner/v1/attempts/UID/report                heartbeat, and what happened since (ReportMessage → ReportAnswer)
  * POST /runner/v1/attempts/UID/log?offset=N          the log's bytes from offset N, masked (→ LogAnswer)
  * PUT  /runner/v1/attempts/UID/artifacts/PATH        one file
+ * …    /runner/v1/attempts/UID/uploads, …/caches     named artifacts of the run, caches of the repository: server/runner-storage.ts
  * GET  /runner/v1/attempts/UID/git/…                 the repository, in git's smart HTTP protocol, read only
+ * GET  /runner/v1/attempts/UID/actions?uses=…        the repository of an action at a ref, as an archive; 404: nowhere, 424: not to be reached
+ * POST /runner/v1/attempts/UID/actions               what the metadata of an action says (ActionMetadata → ActionDefinition); 422: what is wrong
  * GET  /runner/v1/attempts/UID/clusters/NAME         with `Upgrade: tcp`: one connection to the API of a cluster of the job
  * ```
  * 401: the token is not this attempt's, or the attempt has ended for the server: the runner ends its steps and itself.
@@ -17,6 +20,7 @@
  */
 import { z } from "zod";
 import { limits } from "../base/limits.ts";
+import { containerSpecSchema, serviceSpecSchema } from "../resources/container.ts";
 import { stepSchema } from "../resources/job-run.ts";
 import { causeSchema, verdictSchema } from "../resources/verdict.ts";
 
@@ -40,6 +44,11 @@ export const assignmentSchema = z.strictObject({
   env: z.record(z.string(), z.string()),
   outputs: z.record(z.string(), z.string()),
   timeoutMinutes: z.number(),
+  /** What of the workflow does less here than it says: the log begins with it. */
+  notices: z.array(z.string()).optional(),
+  /** Values of `env` and `credentials` hold their expressions. */
+  container: containerSpecSchema.optional(),
+  services: z.array(serviceSpecSchema).optional(),
   /**
    * Values of the contexts that the server knows: github (with `event`), needs, matrix, strategy, vars, inputs, runner (what the
    * runner cannot know itself: name). `secrets` is apart.
@@ -89,7 +98,7 @@ export const annotationSchema = z.strictObject({
 export type Annotation = z.infer<typeof annotationSchema>;
 
 export const stepReportSchema = z.strictObject({
-  /** From 0, as in the assignment. */
+  /** From 0, in the order in which they run: pre phases of actions, the steps of the assignment, post phases. */
   index: z.int(),
   name: z.string(),
   state: z.enum(["running", "finished"]),
@@ -115,6 +124,8 @@ export const reportSchema = z.strictObject({
   /** Steps whose state changed since the last report that was acknowledged. */
   steps: z.array(stepReportSchema),
   annotations: z.array(annotationSchema),
+  /** Values that steps asked to mask since then: the server masks with them what it collects of the job by itself. */
+  masks: z.array(z.string()).optional(),
   /** Set once, in the last report: the log and the artifacts are stored by then. */
   result: z
     .strictObject({
@@ -134,3 +145,11 @@ export const reportAnswerSchema = z.strictObject({
   abort: z.string().optional(),
 });
 export type ReportAnswer = z.infer<typeof reportAnswerSchema>;
+
+/** `action.yml` of an action: the server reads it, as the parser is too large for each runner. */
+export const actionMetadataSchema = z.strictObject({
+  /** As it is named in problems. */
+  file: z.string().max(8192),
+  text: z.string().max(limits.actionMetadataBytes),
+});
+export type ActionMetadata = z.infer<typeof actionMetadataSchema>;

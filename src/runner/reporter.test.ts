@@ -65,6 +65,16 @@ test("annotations have a bound", async () => {
   expect(messages.flatMap(({ annotations }) => annotations)).toHaveLength(limits.attemptAnnotations);
 });
 
+test("values to mask come in pieces that a report can hold, a long one alone, and the result with the last", async () => {
+  const { reporter, messages } = open();
+  const values = ["short", ...Array.from({ length: 3 }, (_, index) => String(index).repeat(limits.reportMasksLength)), "last"];
+  for (const value of values) reporter.mask(value);
+  await reporter.finish(result);
+  expect(messages.flatMap(({ masks = [] }) => masks)).toEqual(values);
+  for (const { masks = [] } of messages) expect(masks.length === 1 || masks.join("").length <= limits.reportMasksLength).toBe(true);
+  expect(messages.map((message) => message.result !== undefined)).toEqual(messages.map((_, index) => index === messages.length - 1));
+});
+
 test("trouble is told once, and at the end", async () => {
   const { reporter, broken } = open(() => Promise.reject(new Error("no")));
   reporter.step(step(0, "running"));

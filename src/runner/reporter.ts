@@ -24,6 +24,7 @@ export class Reporter {
   readonly #ended: Promise<void>;
   #steps = new Map<number, StepReport>();
   #annotations: Annotation[] = [];
+  #masks: string[] = [];
   #annotationCount = 0;
   #result: ReportMessage["result"];
   #hasNews = false;
@@ -50,6 +51,12 @@ export class Reporter {
     return true;
   }
 
+  /** A value that a step asked to mask. */
+  mask(value: string): void {
+    this.#masks.push(value);
+    this.#tell();
+  }
+
   /** The last report. @throws what kept it from the server. */
   async finish(result: NonNullable<ReportMessage["result"]>): Promise<void> {
     this.#result = result;
@@ -74,13 +81,30 @@ export class Reporter {
       if (!this.#hasNews) await delay(limits.runnerHeartbeatMs, undefined, { signal: this.#wake.signal }).catch(() => {});
       if (this.#isClosed) return;
       this.#hasNews = false;
-      const [steps, annotations, result] = [[...this.#steps.values()], this.#annotations, this.#result];
+      const masks = this.#nextMasks();
+      const [steps, annotations] = [[...this.#steps.values()], this.#annotations];
+      // What must be masked is known before the attempt has ended: then the server collects what it masks.
+      const result = this.#masks.length === 0 ? this.#result : undefined;
       this.#steps = new Map();
       this.#annotations = [];
       // A call that fails for good ends the reporter: nothing is kept to be told again.
-      const answer = await this.#options.server.report({ steps, annotations, ...(result ? { result } : {}) });
+      const answer = await this.#options.server.report({
+        steps,
+        annotations,
+        ...(masks.length > 0 ? { masks } : {}),
+        ...(result ? { result } : {}),
+      });
       if (result) return;
       if (answer.abort !== undefined) this.#options.onAbort(answer.abort);
     }
+  }
+
+  /** As many as one report takes, and one at least; the others are in the next. */
+  #nextMasks(): string[] {
+    let bytes = 0;
+    const over = this.#masks.findIndex((value, index) => (bytes += value.length) > limits.reportMasksLength && index > 0);
+    const masks = this.#masks.splice(0, over === -1 ? this.#masks.length : over);
+    if (this.#masks.length > 0) this.#hasNews = true;
+    return masks;
   }
 }

@@ -60,14 +60,14 @@ export async function ensureRunnerImage(docker: DockerClient, options: RunnerIma
  * pulled with; one that was built on the host, and pushed nowhere, by its id, which is good on that host alone.
  * @throws SeatrialError `not-found` when neither registry nor host has it; another, retryable, when the registry does not answer.
  */
-export async function imageDigest(docker: DockerClient, reference: string, signal?: AbortSignal): Promise<string> {
+export async function imageDigest(docker: DockerClient, reference: string, signal?: AbortSignal, auth?: object): Promise<string> {
   if (reference.includes("@")) return reference;
   const { repository } = splitReference(reference);
   const here = await docker.image(reference, signal);
   const pulled = here?.RepoDigests?.find((digest) => digest.startsWith(`${repository}@`));
   if (here && pulled === undefined) return here.Id;
   try {
-    return `${repository}@${await docker.registryDigest(reference, signal)}`;
+    return `${repository}@${await docker.registryDigest(reference, signal, auth)}`;
   } catch (error) {
     if (pulled !== undefined) return pulled;
     if (!(error instanceof DockerError) || error.retryable) throw error;

@@ -5,11 +5,15 @@
  * `node:http` alone, and `https` only where the server has it: `fetch` costs a runner 15 MB and 30 ms of CPU.
  */
 import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from "node:http";
-import { createReadStream } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { PassThrough } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
-import type { AssignmentMessage, ReportAnswer, ReportMessage } from "./protocol.ts";
+import type { ActionDefinition } from "../workflows/action-definition.ts";
+import type { ActionMetadata, AssignmentMessage, ReportAnswer, ReportMessage } from "./protocol.ts";
 
 export interface ServerLinkOptions {
   /** Origin of the server. */
@@ -34,11 +38,21 @@ interface Call {
   body?: Buffer | { file: string; fd: number; length: number };
   /** Answers that are none of an error, beside 2xx. */
   ok?: readonly number[];
+  /** File that takes the body of a good answer; the answer's body then is the SHA-256 of it. */
+  to?: string;
 }
 
 interface Answer {
   status: number;
   body: Buffer;
+  headers: IncomingMessage["headers"];
+}
+
+/** An action that was fetched. */
+export interface FetchedAction {
+  commit: string;
+  /** What there is to say of it: a tag that moved. */
+  notice: string | undefined;
 }
 
 /** Answers that another try may change: the server is starting, stopping, busy, or behind a proxy that says so. */
@@ -95,6 +109,57 @@ export class ServerLink {
     await this.#call({ method: "PUT", path: `artifacts/${encoded}`, body: { file: path, fd, length } });
   }
 
+  /**
+   * Asks something in JSON.
+   * @param path below the attempt; @param refusals answers that are none of an error, beside 2xx.
+   */
+  async ask<T>(
+    method: "GET" | "POST",
+    path: string,
+    body?: unknown,
+    refusals: readonly number[] = [],
+  ): Promise<{ status: number; body: T }> {
+    const sent = body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) };
+    const answer = await this.#call({ method, path, ...sent, ok: refusals });
+    return { status: answer.status, body: json<T>(answer) };
+  }
+
+  /** Sends a file; the answer is JSON. @param fd of the open file, which stays open. */
+  async send<T>(path: string, fd: number, length: number): Promise<T> {
+    return json<T>(await this.#call({ method: "PUT", path, body: { file: path, fd, length } }));
+  }
+
+  /**
+   * Takes a file. @param to path of the file, which is replaced.
+   * @returns the SHA-256 of what came, in hexadecimal; undefined when there is none: the answer was 404.
+   */
+  async receive(path: string, to: string): Promise<string | undefined> {
+    const answer = await this.#call({ method: "GET", path, to, ok: [404] });
+    return answer.status === 404 ? undefined : answer.body.toString();
+  }
+
+  /**
+   * Fetches the repository of an action, whole.
+   * @param uses `OWNER/REPO@REF`. @param file path of the archive that is written.
+   * @throws SeatrialError `not-found` when it is nowhere, or not the commit that is locked; `unreachable` when who has it does not answer.
+   */
+  async action(uses: string, file: string): Promise<FetchedAction> {
+    const answer = await this.#call({ method: "GET", path: `actions?uses=${encodeURIComponent(uses)}`, to: file, ok: refusals });
+    if (answer.status >= 300) throw refusalOf(answer);
+    const notice = answer.headers["seatrial-action-notice"];
+    return {
+      commit: String(answer.headers["seatrial-action-commit"]),
+      notice: notice === undefined ? undefined : decodeURIComponent(String(notice)),
+    };
+  }
+
+  /** What the metadata of an action says. @throws SeatrialError `invalid` with all that is wrong with it. */
+  async actionMetadata(metadata: ActionMetadata): Promise<ActionDefinition> {
+    const answer = await this.#call({ method: "POST", path: "actions", body: Buffer.from(JSON.stringify(metadata)), ok: refusals });
+    if (answer.status >= 300) throw refusalOf(answer);
+    return json(answer);
+  }
+
   /** Ends calls that are under way, too. */
   async close(): Promise<void> {
     this.#dismissal.abort(new SeatrialError("aborted", "the runner ends"));
@@ -140,7 +205,7 @@ export class ServerLink {
     }
   }
 
-  async #try({ method, path, body }: Call): Promise<Answer> {
+  async #try({ method, path, body, to }: Call): Promise<Answer> {
     this.#agent ??= transport(this.#origin.protocol);
     const { agent, request } = await this.#agent;
     const length = body === undefined ? 0 : body.length;
@@ -150,13 +215,13 @@ export class ServerLink {
       headers: {
         authorization: this.authorization,
         ...(body === undefined ? {} : { "content-length": length }),
-        ...(path === "report" ? { "content-type": "application/json" } : {}),
+        ...(path === "report" || path === "actions" ? { "content-type": "application/json" } : {}),
       },
       timeout: limits.runnerRequestMs,
       signal: this.dismissed,
     };
     const sent = request(new URL(`/runner/v1/attempts/${this.#options.attempt}/${path}`, this.#origin), options);
-    const answer = answerOf(sent);
+    const answer = answerOf(sent, to);
     if (body === undefined || Buffer.isBuffer(body)) sent.end(body);
     else {
       // A file that shrank would leave the server waiting: the request ends with an error, and the next try sees it again.
@@ -174,12 +239,21 @@ async function transport(protocol: string): Promise<{ agent: Agent; request: typ
   return { agent: new https.Agent({ keepAlive: true }), request: https.request as typeof httpRequest };
 }
 
-async function answerOf(sent: ClientRequest): Promise<Answer> {
+async function answerOf(sent: ClientRequest, to: string | undefined): Promise<Answer> {
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     sent.once("response", resolve);
     sent.on("error", reject);
     sent.on("timeout", () => sent.destroy(new Error(`there was no answer for ${limits.runnerRequestMs / 1000} s`)));
   });
+  const status = answer.statusCode ?? 0;
+  const { headers } = answer;
+  if (to !== undefined && status < 300) {
+    const hash = createHash("sha256");
+    const hashing = new PassThrough().on("data", (chunk: Buffer) => hash.update(chunk));
+    // One that is cut short ends with an error.
+    await pipeline(answer, hashing, createWriteStream(to, { mode: 0o644 }));
+    return { status, headers, body: Buffer.from(hash.digest("hex")) };
+  }
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -187,7 +261,15 @@ async function answerOf(sent: ClientRequest): Promise<Answer> {
     if (length > limits.runnerAnswerBytes) throw new Error(`the answer has more than ${limits.runnerAnswerBytes} bytes`);
     chunks.push(chunk);
   }
-  return { status: answer.statusCode ?? 0, body: Buffer.concat(chunks) };
+  return { status, headers, body: Buffer.concat(chunks) };
+}
+
+/** Answers that say for good why an action cannot be had: there is none, it is wrong, or who has it does not answer. */
+const refusals = [404, 422, 424];
+
+function refusalOf({ status, body }: Answer): SeatrialError {
+  const { error, hint } = JSON.parse(body.toString("utf8")) as { error: string; hint?: string };
+  return new SeatrialError(status === 404 ? "not-found" : status === 422 ? "invalid" : "unreachable", error, { hint });
 }
 
 function json<T>({ body }: Answer): T {

@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -134,4 +135,75 @@ test("no shell at all", async () => {
   const starting = StepLoop.start({ attempt: "a", directory, env: { PATH: directory }, mark: `${markStart}m`, onOutput: () => true });
   await expect(starting).rejects.toMatchObject({ code: "command-failed", message: expect.stringContaining("could not be started") });
   expect(processesMarked(stepsMark, "a")).toEqual([]);
+});
+
+describe("in a container, which is a process here", () => {
+  /** @param program what the container runs,. */
+  async function openInside(program = "exec sh loop.sh a 1 container.output <container.in >container.said 3<container.life") {
+    const folder = await mkdtemp(join(tmpdir(), "loop-"));
+    const directory = join(folder, "steps");
+    await mkdir(directory);
+    let output = "";
+    let child: ChildProcess | undefined;
+    let ended: Promise<unknown> | undefined;
+    const opening = StepLoop.inContainer({
+      attempt: "a",
+      directory,
+      env: {},
+      folders: [],
+      mark: `${markStart}inside`,
+      onOutput: (bytes) => {
+        output += bytes.toString("latin1");
+        return true;
+      },
+      begin: async () => {
+        child = spawn("sh", ["-c", program], { cwd: directory, stdio: "ignore", detached: true });
+        ended = new Promise((resolve) => child!.once("exit", resolve));
+        await Promise.resolve();
+      },
+      whyNone: async () => await Promise.resolve(child?.exitCode === null ? undefined : `exit code ${child?.exitCode}`),
+    });
+    onTestFinished(async () => {
+      await opening.then(
+        async (loop) => await loop.end(),
+        () => {},
+      );
+      await ended;
+      await rm(folder, { recursive: true });
+    });
+    const run = async (name: string, script: string) => {
+      await writeFile(join(directory, `${name}.sh`), script);
+      return await (await opening).run(name);
+    };
+    return { opening, run, output: () => output, kill: () => process.kill(-child!.pid!, "SIGKILL"), ended: async () => await ended };
+  }
+
+  test("steps, their codes and all that they printed; its end ends the process", async () => {
+    const { opening, run, output, ended } = await openInside();
+    expect(await run("0", "echo one; echo two >&2")).toBe(0);
+    expect(await run("1", "printf three; exit 3")).toBe(3);
+    expect(output()).toBe("one\ntwo\nthree");
+    const loop = await opening;
+    await loop.end();
+    await ended();
+    expect(loop.isGone).toBe(true);
+  });
+
+  test("one that is killed is gone at once, and so is its step", async () => {
+    const { opening, run, kill, output } = await openInside();
+    expect(await run("0", "echo begun")).toBe(0);
+    const running = run("1", "echo long; exec sleep 60");
+    await waitFor("the step", () => (output().includes("long") ? true : undefined), { timeoutMs: 5_000, pollMs: 10 });
+    kill();
+    expect(await running).toBeUndefined();
+    expect((await opening).isGone).toBe(true);
+  });
+
+  test("one that ends before it is ready says why", async () => {
+    const { opening } = await openInside("exit 7");
+    await expect(opening).rejects.toMatchObject({
+      code: "command-failed",
+      message: "the container of the job ended before its first step: exit code 7",
+    });
+  });
 });

@@ -4,13 +4,28 @@
  * One step at a time. Nothing is polled: that a step has ended is said in its own output, behind all that it printed; that
  * the loop has ended, by its exit.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { constants, openSync, readFileSync, writeFileSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  lchownSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Writable } from "node:stream";
+import { promisify } from "node:util";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
+import { waitFor } from "../base/wait.ts";
+import { containerLoopFiles } from "./container-files.ts";
 import { loopArguments, loopScript } from "./loop-script.ts";
 import { MarkedOutput } from "./marked-output.ts";
 
@@ -29,12 +44,36 @@ export interface StepLoopOptions {
   onOutput(bytes: Buffer): boolean;
 }
 
+/** A loop in another container, which has this one's processes, network and volume. */
+export interface ContainerLoopOptions extends StepLoopOptions {
+  /** Starts the container, whose program opens the pipes of {@link containerLoopFiles} in the folder. @returns once it runs. */
+  begin(): Promise<void>;
+  /** Why there will be no loop; undefined while there may be. */
+  whyNone(): Promise<string | undefined>;
+  /** Folders that its user is to write to, where that is not this process's own. */
+  folders: readonly string[];
+}
+
+/** What is on the other side: a child of this process, or a container. */
+interface Shell {
+  /** Name of the pipe with all output. */
+  output: string;
+  say(line: string): void;
+  /** No step will be run any more. */
+  dismiss(): void;
+  kill(): void;
+  /** Absent where its end is seen by that of its output alone. */
+  exited?: Promise<void>;
+  /** Its user and group, where they are not this process's own. */
+  owner?: { uid: number; gid: number } | undefined;
+}
+
 /** Bytes that are read at once: what a pipe holds. */
 const readBytes = 64 * 1024;
 
 export class StepLoop {
   readonly #options: StepLoopOptions;
-  readonly #child: ChildProcess;
+  readonly #shell: Shell;
   readonly #output: Socket;
   readonly #exited: Promise<void>;
   readonly #closed: Promise<void>;
@@ -63,20 +102,84 @@ export class StepLoop {
       child.stdout!.once("data", () => resolve());
     });
     child.removeAllListeners("exit");
-    return new StepLoop(options, child);
+    child.stdout!.destroy();
+    return new StepLoop(options, {
+      output: "output",
+      say: (line) => child.stdin!.write(`${line}\n`),
+      dismiss: () => {
+        (child.stdio[3] as Writable).end("end\n");
+        child.stdin!.end();
+      },
+      kill: () => child.kill("SIGKILL"),
+      exited: new Promise((resolve) => child.once("exit", () => resolve())),
+    });
   }
 
-  private constructor(options: StepLoopOptions, child: ChildProcess) {
+  /** A loop in a container. @throws SeatrialError `command-failed` when it does not begin; whatever `begin` throws. */
+  static async inContainer(options: ContainerLoopOptions): Promise<StepLoop> {
+    const { directory, folders } = options;
+    const path = (name: keyof typeof containerLoopFiles) => join(directory, containerLoopFiles[name]);
+    const pipes = (["in", "life", "said", "output"] as const).map(path);
+    writeFileSync(join(directory, "loop.sh"), loopScript, { mode: 0o644 });
+    await promisify(execFile)("mkfifo", pipes);
+    // Its user may be another, who is not known before it runs; nobody else has this volume.
+    for (const pipe of pipes) chmodSync(pipe, 0o666);
+    chmodSync(dirname(directory), 0o711);
+    chmodSync(directory, 0o777);
+    // Held open for both ends, so that nobody waits for the other to open it, until this process closes it or ends.
+    const [input, life] = [path("in"), path("life")].map((pipe) => openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK)) as [
+      number,
+      number,
+    ];
+    const said = new Socket({ fd: openSync(path("said"), constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+    const dismiss = () => [input, life].forEach((fd) => closeSync(fd));
+    try {
+      const isReady = new Promise<true>((resolve) => said.once("data", () => resolve(true)));
+      writeSync(input, `${options.mark}\n`);
+      await options.begin();
+      const look = async () => {
+        if (await isWithin(isReady, limits.containerPollMs)) return true;
+        const why = await options.whyNone();
+        if (why !== undefined) throw new SeatrialError("command-failed", `the container of the job ended before its first step: ${why}`);
+        return undefined;
+      };
+      await waitFor("the shell of the job's container", look, { timeoutMs: limits.containerLoopMs, pollMs: 0 });
+    } catch (error) {
+      dismiss();
+      throw error;
+    } finally {
+      said.destroy();
+    }
+    const stat = statSync(`${path("output")}.user`, { throwIfNoEntry: false });
+    const isOther = stat !== undefined && stat.uid !== process.getuid?.();
+    const owner = isOther ? { uid: stat.uid, gid: stat.gid } : undefined;
+    if (owner) {
+      for (const folder of [directory, ...folders]) chownSync(folder, owner.uid, owner.gid);
+      // Git of this process works in folders of that user. This one's HOME is of a container that lives as long as the attempt.
+      await promisify(execFile)("git", ["config", "--global", "--add", "safe.directory", "*"]).catch(() => {}); // Git itself says what is wrong.
+    }
+    return new StepLoop(options, {
+      output: containerLoopFiles.output,
+      say: (line) => void writeSync(input, `${line}\n`),
+      dismiss: () => {
+        writeSync(life, "end\n");
+        dismiss();
+      },
+      kill: () => {}, // Who made the container removes it.
+      owner,
+    });
+  }
+
+  private constructor(options: StepLoopOptions, shell: Shell) {
     this.#options = options;
-    this.#child = child;
-    child.stdout!.destroy();
+    this.#shell = shell;
     const output = new MarkedOutput(
       options.mark,
       (bytes) => (this.#isPaused = !options.onOutput(bytes)),
       (name) => this.#onMark(name),
     );
     this.#output = new Socket({
-      fd: openSync(join(options.directory, "output"), constants.O_RDONLY | constants.O_NONBLOCK),
+      fd: openSync(join(options.directory, shell.output), constants.O_RDONLY | constants.O_NONBLOCK),
       readable: true,
       writable: false,
       onread: {
@@ -94,12 +197,9 @@ export class StepLoop {
       });
     });
     this.#output.on("error", () => this.#output.destroy());
-    this.#exited = new Promise((resolve) => {
-      child.once("exit", () => {
-        this.#isGone = true;
-        this.#running?.end(undefined);
-        resolve();
-      });
+    this.#exited = (shell.exited ?? this.#closed).then(() => {
+      this.#isGone = true;
+      this.#running?.end(undefined);
     });
     this.#output.resume();
   }
@@ -118,11 +218,18 @@ export class StepLoop {
     try {
       return await new Promise((end) => {
         this.#running = { name, end };
-        this.#child.stdin!.write(`${name}\n`);
+        this.#handOver(name);
+        this.#shell.say(name);
       });
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** What this process wrote is for the user of the steps to write to, where that is another. */
+  async takeOver(folder: string): Promise<void> {
+    const { owner } = this.#shell;
+    if (owner) await promisify(execFile)("chown", ["-RhP", `${owner.uid}:${owner.gid}`, folder]);
   }
 
   /** True while nothing is read. */
@@ -144,14 +251,23 @@ export class StepLoop {
   }
 
   async #end(): Promise<void> {
-    (this.#child.stdio[3] as Writable).end("end\n");
-    this.#child.stdin!.end();
-    if (!(await isWithin(this.#exited, limits.orphanGraceMs))) this.#child.kill("SIGKILL"); // It waits for what cannot be ended.
-    await this.#exited;
+    this.#shell.dismiss();
+    if (!(await isWithin(this.#exited, limits.orphanGraceMs))) this.#shell.kill(); // It waits for what cannot be ended.
+    if (this.#shell.exited) await this.#exited;
     // A process that got away may hold the pipe open for ever: then what is in it is all.
     while (!(await isWithin(this.#closed, limits.orphanGraceMs)) && this.#isPaused);
     this.#output.destroy();
     await this.#closed;
+  }
+
+  /** The files of a step are for the user that runs it: what it shall read, and what it writes for us. */
+  #handOver(name: string): void {
+    const { owner } = this.#shell;
+    if (!owner) return;
+    const { directory } = this.#options;
+    for (const file of readdirSync(directory)) {
+      if (file.startsWith(`${name}.`)) lchownSync(join(directory, file), owner.uid, owner.gid);
+    }
   }
 
   #onMark(name: string): void {
@@ -169,7 +285,7 @@ function exitCodeIn(path: string): number | undefined {
   }
 }
 
-async function isWithin(work: Promise<void>, ms: number): Promise<boolean> {
+async function isWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
   const isDone = await Promise.race([work.then(() => true), late]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { stepScript } from "./step-script.ts";
+import { scriptExtension, scriptText, stepScript } from "./step-script.ts";
 
 const run = promisify(execFile);
 
@@ -35,8 +35,44 @@ describe("shells", () => {
     expect(await execute(script, shell === undefined ? {} : { shell })).toMatchObject(expected);
   });
 
-  test("one that is not known", () => {
-    expect(() => stepScript({ workingDirectory: "/", variables: {}, shell: "cmd", file: "/x" })).toThrow('shell "cmd" is not known here');
+  test.each([
+    ["cmd", 'shell "cmd" is for Windows'],
+    ["powershell", 'shell "powershell" is for Windows alone; use pwsh'],
+    ["fish", 'shell "fish" is not known here: there are bash, sh, python, pwsh, or a command with {0}'],
+  ])("%s", (shell, message) => {
+    expect(() => stepScript({ workingDirectory: "/", variables: {}, shell, file: "/x" })).toThrow(message);
+  });
+
+  test("python, whatever it is called", async () => {
+    expect(await execute("import sys; print(sys.version_info.major)", { shell: "python" })).toMatchObject({ code: 0, stdout: "3\n" });
+  });
+
+  test("pwsh: GitHub's template, the file's name, and a clear word where there is none", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "pwsh-"));
+    onTestFinished(async () => await rm(folder, { recursive: true }));
+    await writeFile(join(folder, "pwsh"), '#!/bin/sh\nprintf "%s|" "$@"\n', { mode: 0o755 });
+    const text = stepScript({ workingDirectory: folder, variables: {}, shell: "pwsh", file: "/f/0.ps1" });
+    const withPath = async (path: string) => await run("/bin/sh", ["-c", text], { env: { PATH: path } }).catch((error: unknown) => error);
+    expect(await withPath(folder)).toMatchObject({ stdout: "-command|. '/f/0.ps1'|" });
+    expect(await withPath("/nowhere")).toMatchObject({ code: 127, stderr: expect.stringMatching(/^shell pwsh: there is no pwsh where/) });
+    expect(scriptExtension("pwsh")).toBe(".ps1");
+    expect(scriptText("Write-Output 1", "pwsh").split("\n")).toEqual([
+      "$ErrorActionPreference = 'stop'",
+      "Write-Output 1",
+      "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }",
+      "",
+    ]);
+  });
+
+  test.each([
+    [undefined, ".sh"],
+    ["bash", ".sh"],
+    ["sh", ".sh"],
+    ["python", ".py"],
+    ["perl {0}", ""],
+  ])("the end of the name of a script's file: %s", (shell, extension) => {
+    expect(scriptExtension(shell)).toBe(extension);
+    expect(scriptText("text", shell)).toBe("text");
   });
 });
 

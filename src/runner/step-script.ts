@@ -4,6 +4,7 @@
  * What shells mean is GitHub's, "Workflow syntax": `jobs.<job_id>.steps[*].shell`.
  */
 import { SeatrialError } from "../base/errors.ts";
+import { shellMistake } from "../workflows/shells.ts";
 import type { Variables } from "./step-environment.ts";
 
 export interface StepScript {
@@ -18,6 +19,18 @@ export interface StepScript {
 /** Names that `sh` can set; others cannot be given to a step. */
 export function isVariableName(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name);
+}
+
+/** What the script's file must be called for its shell, as GitHub has it: the end of its name. */
+export function scriptExtension(shell: string | undefined): string {
+  return { bash: ".sh", sh: ".sh", python: ".py", pwsh: ".ps1" }[shell ?? "bash"] ?? "";
+}
+
+/** What a script becomes for its shell. */
+export function scriptText(script: string, shell: string | undefined): string {
+  if (shell !== "pwsh") return script;
+  const exit = String.raw`if ((Test-Path -LiteralPath variable:\LASTEXITCODE)) { exit $LASTEXITCODE }`;
+  return `$ErrorActionPreference = 'stop'\n${script}\n${exit}\n`;
 }
 
 /** @throws SeatrialError `invalid` for a shell that is not known and has no place for the file. */
@@ -35,19 +48,25 @@ function commandOf(shell: string | undefined, file: string): string[] {
     case undefined:
       return [`command -v bash >/dev/null && ${become} bash -e ${file}`, `${become} sh -e ${file}`];
     case "bash":
-      return [`${become} bash --noprofile --norc -eo pipefail ${file}`];
+      return [...orSay("bash"), `${become} bash --noprofile --norc -eo pipefail ${file}`];
     case "sh":
       return [`${become} sh -e ${file}`];
     case "python":
-      return [`${become} python ${file}`];
-    default:
-      if (!shell.includes("{0}")) {
-        throw new SeatrialError("invalid", `shell ${JSON.stringify(shell)} is not known here`, {
-          hint: "bash, sh, python, or a command with {0} for the script's file",
-        });
-      }
+      return [`command -v python >/dev/null || ${become} python3 ${file}`, `${become} python ${file}`];
+    case "pwsh":
+      return [...orSay("pwsh"), `${become} pwsh -command ". ${file}"`];
+    default: {
+      const mistake = shellMistake(shell);
+      if (mistake !== undefined) throw new SeatrialError("invalid", `shell ${JSON.stringify(shell)} ${mistake}`);
       return [`${become} ${shell.replaceAll("{0}", file)}`];
+    }
   }
+}
+
+/** A shell that is not there is told by its name: the words of `sh` would not say what to do. */
+function orSay(program: string): string[] {
+  const words = `shell ${program}: there is no ${program} where the steps run; install it in a step before, or run the job in an image that has it`;
+  return [`command -v ${program} >/dev/null || { echo ${quoted(words)} >&2; exit 127; }`];
 }
 
 /** One word of `sh`, whatever is in it. A NUL cannot be in an environment. */

@@ -113,3 +113,10 @@ test("where the key of secrets is: files are beside the configuration", async ()
     oldKeys: [{ file: join(dirname(file), "old.key") }, { variable: "KEY" }],
   });
 });
+
+test("mirrors of actions: GitHub unless it says others, and none when it says so", async () => {
+  expect((await readConfig(await fileWith(""))).actionMirrors).toEqual([{ prefix: "", url: "https://github.com/" }]);
+  const mirrors = [{ prefix: "actions/", url: "/srv/git/" }];
+  expect((await readConfig(await fileWith(JSON.stringify({ actions: { mirrors } })))).actionMirrors).toEqual(mirrors);
+  expect((await readConfig(await fileWith("actions: {mirrors: []}"))).actionMirrors).toEqual([]);
+});

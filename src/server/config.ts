@@ -7,6 +7,7 @@ import type { Forge } from "../forges/forge.ts";
 import { Gitea } from "../forges/gitea/gitea.ts";
 import type { KeyPlace } from "../secrets/key.ts";
 import type { RunsOnRule } from "../workflows/runs-on.ts";
+import { type ActionMirror, actionsSchema, defaultMirrors } from "./actions.ts";
 import { readConfigFile } from "./config-file.ts";
 import { defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";
@@ -98,6 +99,11 @@ const configSchema = z.strictObject({
     })
     .optional()
     .describe("How long is waited for what may never come."),
+  actions: actionsSchema
+    .optional()
+    .describe(
+      "Where the actions of steps come from. Default: `https://github.com/`, then the run's own forge. Fetched by the server, without credentials.",
+    ),
   runsOn: serverRulesSchema.optional().describe("What labels of `runs-on` mean beside those that are known anyway. Default: nothing."),
   secrets: z
     .strictObject({
@@ -147,6 +153,7 @@ export interface ReadConfig {
   waits: Waits;
   /** What labels of one's own mean. */
   rules: readonly RunsOnRule[];
+  actionMirrors: readonly ActionMirror[];
   /** Undefined: beside the secrets. Paths are absolute. */
   secretKeys: { key: KeyPlace; oldKeys: readonly KeyPlace[] } | undefined;
 }
@@ -179,7 +186,7 @@ export async function readConfig(file: string): Promise<ReadConfig> {
       repositories: gitea.repositories ?? [],
     })),
   );
-  const { url, retention, disk, waits, runsOn, secrets } = config;
+  const { url, retention, disk, waits, runsOn, actions, secrets } = config;
   const keyPlace = (place: KeyPlace): KeyPlace => (place.file === undefined ? place : { file: beside(place.file) });
   return {
     publicUrl: url?.replace(/\/+$/, ""),
@@ -188,6 +195,7 @@ export async function readConfig(file: string): Promise<ReadConfig> {
     disk: disk ? { jobsBytes: disk.jobsMiB * 1024 ** 2, uploadsBytes: disk.uploadsMiB * 1024 ** 2 } : defaultDiskBounds,
     waits: waits ? { clusterReadyMs: waits.clusterReadySeconds * 1000, hostAwayMs: waits.hostAwaySeconds * 1000 } : defaultWaits,
     rules: runsOn ?? [],
+    actionMirrors: actions?.mirrors ?? defaultMirrors,
     secretKeys: secrets && { key: keyPlace(secrets.key), oldKeys: (secrets.oldKeys ?? []).map(keyPlace) },
   };
 }

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { JobClusters } from "../controllers/cluster/job-clusters.ts";
+import { Groups } from "../controllers/concurrency/groups.ts";
 import { Places } from "../controllers/job-run/places.ts";
 import { JobRunReconciler, placedOf, placeOf } from "../controllers/job-run/reconcile.ts";
 import type { Place, RepositoryPolicy } from "../controllers/job-run/schedule.ts";
@@ -25,6 +26,7 @@ import type { Resource, Stored } from "../resources/object.ts";
 import { hasItsName, type Repository, repositoryKind, repositoryName } from "../resources/repository.ts";
 import { type Run, runKind, runLabels } from "../resources/run.ts";
 import type { Executor } from "../runner/executor.ts";
+import type { AttemptMasks } from "./attempt-masks.ts";
 import type { DiskBudget } from "./disk.ts";
 import { keepEvidence, keepFailedBoots } from "./evidence.ts";
 import type { Hosts } from "./hosts.ts";
@@ -39,6 +41,7 @@ export interface ControllersOptions {
   store: Store;
   stores: SettleStores;
   tokens: RunnerTokens;
+  masks: AttemptMasks;
   policy: Policy;
   executor(name: Executor["name"], place: Place): Executor;
   hosts: Hosts;
@@ -68,7 +71,7 @@ export class Controllers {
   readonly #attempts = new AttemptDurations();
 
   constructor(options: ControllersOptions) {
-    const { workspace, stores, tokens, policy } = options;
+    const { workspace, stores, tokens, masks, policy } = options;
     this.#options = options;
     const now = () => new Date();
     const followed = withEpoch(options.store, options.leadership);
@@ -88,6 +91,9 @@ export class Controllers {
       policies: () => policiesOf(repositories),
       onDecided: wake("job-run"),
     }));
+    const groups = new Groups((kind, name) => wake(kind)(name));
+    runs.onChange(({ now: after, before }) => groups.noticeRun((after ?? before)!.metadata.name, after));
+    jobRuns.onChange(({ now: after, before }) => groups.noticeJobRun((after ?? before)!.metadata.name, after));
     this.#unlisten = [
       options.disk?.onChanged(() => places.decideAgain()),
       options.hosts.onChanged(() => places.decideAgain()),
@@ -122,6 +128,7 @@ export class Controllers {
         return { rules: policy.rules, providers, whose: `repository ${source.repository.name}` };
       },
       urlsOf: (run) => policy.urlsOf(run),
+      groups,
       now,
     });
     const jobRunReconciler = new JobRunReconciler({
@@ -130,12 +137,13 @@ export class Controllers {
       clusters,
       history: stores.history,
       places,
+      groups,
       executor: options.executor,
       fitsNowhereMs: policy.fitsNowhereMs,
       networksOf: async (names) => {
         const records = await Promise.all(names.map(async (name) => await workspace.records.read(name)));
         const inside = await Promise.all(records.map(async (record) => record && (await options.hosts.insideOf(record))));
-        return inside.flatMap((each) => each?.network ?? []);
+        return [...new Set(inside.flatMap((each) => each?.network ?? []))]; // Those of one job may share theirs.
       },
       tokenOf: (attempt) => tokens.of(attempt),
       keepEvidence: async (attempt, wanted, verdict, signal) => {
@@ -151,6 +159,7 @@ export class Controllers {
         ];
       },
       settle: async (attempt) => await settleAttempt(stores, attempt, now(), async () => await secretsOf(attempt)),
+      forget: async (attempt) => await masks.forget(attempt),
       hostAwayMs: options.waits.hostAwayMs,
       now,
     });
@@ -158,7 +167,7 @@ export class Controllers {
       const record = await stores.history.attempts.get(attempt);
       const run = runs.get(jobRuns.get(record?.jobRun.name ?? "")?.spec.run ?? "");
       if (!run) throw new SeatrialError("not-found", "its run is gone, and so is what must be masked of its clusters");
-      return Object.values(await policy.secretsOf(run));
+      return [...Object.values(await policy.secretsOf(run)), tokens.ofSteps(attempt), ...(await masks.of(attempt))];
     };
     const report = options.report && { ...options.report, runs, jobRuns, history: stores.history, now };
     const reporter = report && new Reporter(report);

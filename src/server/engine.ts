@@ -23,6 +23,7 @@ import type { AttemptRecord } from "../history/attempts.ts";
 import { openHistory } from "../history/history.ts";
 import type { Store } from "../kube/store.ts";
 import { openLogStore } from "../logs/log-store.ts";
+import { ToolVersions } from "../programs/tool-versions.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
@@ -30,18 +31,30 @@ import { type Run, runKind } from "../resources/run.ts";
 import { runnerBundle } from "../runner/bundle.ts";
 import type { Executor } from "../runner/executor.ts";
 import type { AssignmentMessage } from "../runner/protocol.ts";
+import { passSecrets } from "../workflows/calls.ts";
 import type { Json } from "../workflows/expressions.ts";
+import type { ActionsLock } from "../workflows/actions-lock.ts";
+import { pinOf, type RepositoryUses } from "../workflows/uses.ts";
+import { type ActionMirror, type ActionPlace, ActionStore, type FoundCommit } from "./actions.ts";
 import { ApiClient } from "./api/client.ts";
 import { apiApp } from "./api/app.ts";
+import { AttemptMasks } from "./attempt-masks.ts";
 import { type ApiOptions, apiRoutes } from "./api/routes.ts";
+import { uploadsFor } from "./brought-uploads.ts";
+import { clusterFacts } from "./cluster-facts.ts";
 import { dialCluster } from "./cluster-tunnel.ts";
+import { ContainerDesk } from "./container-desk.ts";
 import { Controllers, type ReportOptions } from "./controllers.ts";
 import type { DiskBudget } from "./disk.ts";
 import type { Hosts } from "./hosts.ts";
 import { HttpListener } from "./http-listener.ts";
+import { downloadsArtifacts, type LockInput, LockWriter, noteAction } from "./lock-writer.ts";
 import type { ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
+import { jobPath } from "./pages/runs.ts";
+import { RunChanges } from "./run-changes.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
+import { cachePlaceOf, type StoragePlace } from "./runner-storage.ts";
 import type { SettleStores } from "./settle.ts";
 import { defaultWaits, type Waits } from "./waits.ts";
 
@@ -60,10 +73,20 @@ export interface EngineOptions {
   /** File that keeps the port of the door for runners: those that run now must find it again after a restart. Default: any port. */
   runnerPortFile?: string | undefined;
   checksOf?: ApiOptions["checksOf"];
+  /** Where the actions of steps are. Default: nowhere. */
+  actions?: ActionsFrom | undefined;
   /** Called with the name of a run before it is made. */
   noteRun?: ((name: string) => Promise<void>) | undefined;
   /** Executors in place of ours of the same name: benchmarks measure the server without its runners. */
   executors?: MakeExecutors | undefined;
+}
+
+export interface ActionsFrom {
+  mirrors: readonly ActionMirror[];
+  /** Where a repository is beside them. */
+  placesOf?(run: Stored<Run>, repository: string): Promise<readonly ActionPlace[]>;
+  /** Default: the lock file of the run's tree. */
+  lock?: ActionsLock | undefined;
 }
 
 /** @param given what executors need: the stores, and the origin of the door for runners. */
@@ -92,22 +115,34 @@ export class Engine implements AsyncDisposable {
   readonly #workspace: Workspace;
   readonly #options: EngineOptions;
   readonly #tokens: RunnerTokens;
+  readonly #masks: AttemptMasks;
   readonly #bundle: string;
   readonly #uploadPack: UploadPack;
+  readonly #lockWriter: LockWriter;
+  readonly #actions: ActionStore;
   /** Those that take the place of ours. */
   readonly #executors = new Map<Executor["name"], Executor>();
-  readonly #changes = new Map<string, PromiseWithResolvers<void>>();
+  readonly #changes = new RunChanges();
   readonly #runners = new HttpListener();
   #controllers: Controllers | undefined;
   #isLeading = false;
+  /** Where people reach the pages; empty where nobody does. */
+  #origin = "";
 
   constructor(workspace: Workspace, options: EngineOptions, stores: SettleStores, tokens: RunnerTokens, bundle: string) {
     this.stores = stores;
     this.#workspace = workspace;
     this.#options = options;
     this.#tokens = tokens;
+    this.#masks = new AttemptMasks(stores.objects, (attempt) => tokens.keyOfMasks(attempt));
     this.#bundle = bundle;
     this.#uploadPack = new UploadPack(workspace.environment);
+    this.#actions = new ActionStore({
+      environment: workspace.environment,
+      mirrors: options.actions?.mirrors ?? [],
+      now: () => new Date(),
+    });
+    this.#lockWriter = new LockWriter(workspace.environment, stores.history.locks, new ToolVersions(workspace.environment));
     const app = this.apiApp(undefined);
     this.api = new ApiClient(async (request) => await app.fetch(request));
   }
@@ -117,10 +152,21 @@ export class Engine implements AsyncDisposable {
    * @param token that protected routes ask for; undefined where the caller is this process.
    * @param more what only a server has.
    */
-  apiApp(token: string | undefined, more: Pick<ApiOptions, "secrets" | "repositoryId" | "onReplay"> = {}): Hono {
+  apiApp(token: string | undefined, more: Pick<ApiOptions, "secrets" | "repositoryId" | "onReplay" | "dispatches"> = {}): Hono {
     const { store, noteRun, checksOf, version, policy } = this.#options;
-    const changeOf = async (run: string, signal: AbortSignal) => await this.#change(run, signal);
-    const routes = apiRoutes({ ...this.stores, ...more, store, noteRun, checksOf, changeOf, rules: policy.rules, now: () => new Date() });
+    const changeOf = async (run: string, signal: AbortSignal) => await this.#changes.next(run, signal);
+    const source = { repositoryOf: (run: Stored<Run>) => policy.repositoryOf(run), uploadPack: this.#uploadPack };
+    const routes = apiRoutes({
+      ...this.stores,
+      ...more,
+      store,
+      noteRun,
+      checksOf,
+      changeOf,
+      rules: policy.rules,
+      now: () => new Date(),
+      ...source,
+    });
     return apiApp({ routes, token, version });
   }
 
@@ -130,8 +176,16 @@ export class Engine implements AsyncDisposable {
       ...this.stores,
       uploadPack: this.#uploadPack,
       tokens: this.#tokens,
+      masks: this.#masks,
       assign: async (attempt) => await this.#assign(attempt),
       sourceOf: async (attempt) => await this.#sourceOf(attempt),
+      actions: { actions: this.#actions, actionOf: async (attempt, uses) => await this.#actionOf(attempt, uses) },
+      placeOf: async (attempt) => await this.#placeOf(attempt),
+      containers: new ContainerDesk({
+        store: this.#options.store,
+        executorOf: ({ executor, host, endpoint }) =>
+          this.#executors.get(executor) ?? this.#options.hosts.executor(executor, { host, endpoint }),
+      }),
       whyNoUploads: () => this.#options.disk?.whyNoUploads,
       now: () => new Date(),
     });
@@ -178,17 +232,19 @@ export class Engine implements AsyncDisposable {
    */
   async lead(leadership: Leadership, stop: AbortSignal, report?: ReportOptions): Promise<void> {
     const { store, policy } = this.#options;
+    this.#origin = report?.origin ?? "";
     this.#controllers = new Controllers({
       workspace: this.#workspace,
       store,
       stores: this.stores,
       tokens: this.#tokens,
+      masks: this.#masks,
       policy,
       executor: (name, place) => this.#executors.get(name) ?? this.#options.hosts.executor(name, place),
       hosts: this.#options.hosts,
       disk: this.#options.disk,
       waits: this.#options.waits ?? defaultWaits,
-      onChanged: (run) => this.#changed(run),
+      onChanged: (run) => this.#changes.tell(run),
       report,
       leadership,
     });
@@ -220,6 +276,7 @@ export class Engine implements AsyncDisposable {
     await this.#options.hosts[Symbol.asyncDispose]();
     await this.#runners.close();
     await this.#uploadPack.close();
+    await this.#actions[Symbol.asyncDispose]();
     await Promise.all([this.stores.logs.shutdown(), this.stores.history.close()]);
   }
 
@@ -246,19 +303,23 @@ export class Engine implements AsyncDisposable {
     const { spec } = jobRun;
     const { eventDigest, commit, ref } = run.spec.source;
     const [event, vars, secrets] = await Promise.all([this.#eventOf(eventDigest), policy.varsOf(run), policy.secretsOf(run)]);
+    const token = this.#tokens.ofSteps(attempt.uid);
+    const github = { ...githubContext(run, event, policy.urlsOf(run)), job: spec.job.slice(spec.job.lastIndexOf("/") + 1), token };
+    const passed = passSecrets({ ...secrets, GITHUB_TOKEN: token }, spec.secrets ?? [], { github, vars });
     const clusters = await Promise.all(
       (spec.clusters ?? []).map(async ({ name }, index) => await this.#accessOf(attempt, name, clusterName(attempt.uid, index))),
     );
     const contexts = {
-      github: { ...githubContext(run, event, policy.urlsOf(run)), job: spec.job },
+      github,
       needs: parsed(spec.needsContext),
       strategy: parsed(spec.strategyContext),
       matrix: parsed(spec.cell),
       vars,
-      inputs: {},
+      inputs: parsed(spec.inputsContext ?? run.spec.inputs) ?? {},
     } as AssignmentMessage["contexts"];
     const folder = policy.repositoryOf(run);
     const isHere = attempt.executor === "host";
+    await this.#lock({ run, jobRun, attempt, folder, vars, secrets: Object.keys(secrets) });
     const from = folder === undefined || isHere ? folder : `server:/runner/v1/attempts/${attempt.uid}/git`;
     return {
       attempt: attempt.uid,
@@ -266,12 +327,30 @@ export class Engine implements AsyncDisposable {
       env: spec.env ?? {},
       outputs: spec.outputs ?? {},
       timeoutMinutes: spec.timeoutMinutes ?? limits.jobMinutes,
+      ...(spec.container && { container: spec.container }),
+      ...(spec.services && { services: spec.services }),
       contexts,
-      secrets,
+      secrets: { ...passed, GITHUB_TOKEN: token },
+      ...(spec.notices && { notices: spec.notices }),
       masks: clusters.flatMap(({ kubeconfig }) => secretsInKubeconfig(kubeconfig)),
       checkout: { sha: commit, ref, ...(from === undefined ? {} : { from }) },
       clusters,
     };
+  }
+
+  /** Writes down what the attempt was given. */
+  async #lock(given: Omit<LockInput, "artifacts" | "clusters" | "container" | "version">): Promise<void> {
+    const { hosts, version } = this.#options;
+    const { attempt, jobRun, run } = given;
+    const place = { uid: run.metadata.uid, reproduces: run.spec.reproduces };
+    const uploads = downloadsArtifacts(jobRun.spec) ? await uploadsFor(this.stores.history, place) : [];
+    const artifacts = Object.fromEntries(uploads.map(({ name, digest }) => [name, digest]));
+    const facts = (jobRun.spec.clusters ?? []).map(async ({ spec }, index) => {
+      return await clusterFacts(this.#workspace, clusterName(attempt.uid, index), spec.provider);
+    });
+    const there = attempt.executor === "docker" ? hosts.containersAt(attempt) : undefined;
+    const container = there && { ...there, image: jobRun.spec.runsOn.image ?? there.image };
+    await this.#lockWriter.write({ ...given, artifacts, clusters: await Promise.all(facts), container, version });
   }
 
   /** A cluster as the job reaches it: from this machine, or from a container beside the nodes, or through the server. */
@@ -300,6 +379,41 @@ export class Engine implements AsyncDisposable {
     return folder === undefined ? undefined : { folder, commit: run.spec.source.commit };
   }
 
+  /** An action that the attempt uses; its commit is written down. */
+  async #actionOf(attempt: AttemptRecord, uses: RepositoryUses): Promise<FoundCommit> {
+    const { run } = await this.#resourcesOf(attempt);
+    const { policy, actions } = this.#options;
+    const lock = actions?.lock ?? (await this.#actions.lockOf(policy.repositoryOf(run), run.spec.source.commit));
+    const found = await this.#actions.find(uses, lock, async () => (await actions?.placesOf?.(run, uses.repository)) ?? []);
+    await noteAction(this.stores.history.locks, attempt.uid, pinOf(uses), found.commit);
+    return found;
+  }
+
+  /**
+   * The text of a workflow of another repository, which one of a commit calls: found as actions are.
+   * @param more where it is looked for behind the mirrors. @throws SeatrialError that says why it cannot be had.
+   */
+  async calledWorkflow(
+    text: string,
+    by: { folder: string; commit: string },
+    more: (repository: string) => Promise<readonly ActionPlace[]>,
+  ): Promise<string> {
+    const lock = this.#options.actions?.lock ?? (await this.#actions.lockOf(by.folder, by.commit));
+    return await this.#actions.readWorkflow(text, lock, more);
+  }
+
+  /** Whose its named artifacts and caches are. */
+  async #placeOf(attempt: AttemptRecord): Promise<StoragePlace> {
+    const { jobRun, run } = await this.#resourcesOf(attempt);
+    const event = await this.#eventOf(run.spec.source.eventDigest);
+    return {
+      owner: { run: run.metadata.uid, runAttempt: jobRun.spec.attempt ?? 1, jobRun: jobRun.metadata.name },
+      caches: cachePlaceOf(run, event),
+      reproduces: run.spec.reproduces,
+      page: this.#origin === "" ? "" : `${this.#origin}${jobPath(jobRun.metadata.name)}`,
+    };
+  }
+
   async #resourcesOf(attempt: AttemptRecord): Promise<{ jobRun: Stored<JobRun>; run: Stored<Run> }> {
     const { store } = this.#options;
     const jobRun = await store.get(jobRunKind, attempt.jobRun.name);
@@ -311,27 +425,6 @@ export class Engine implements AsyncDisposable {
   async #eventOf(digest: string | undefined): Promise<Json> {
     const text = digest === undefined ? undefined : await this.stores.history.documents.get(digest);
     return text === undefined ? {} : (JSON.parse(text) as Json);
-  }
-
-  #changed(run: string): void {
-    this.#changes.get(run)?.resolve();
-    this.#changes.delete(run);
-  }
-
-  /** Resolves with the next change of a run, or after a while: another process may have changed it. */
-  async #change(run: string, signal: AbortSignal): Promise<void> {
-    let change = this.#changes.get(run);
-    if (!change) this.#changes.set(run, (change = Promise.withResolvers<void>()));
-    const { promise: over, resolve } = Promise.withResolvers<void>();
-    const end = () => resolve();
-    const timer = setTimeout(end, limits.streamPollMs);
-    signal.addEventListener("abort", end, { once: true });
-    await Promise.race([change.promise, over]);
-    clearTimeout(timer);
-    signal.removeEventListener("abort", end);
-    // Nobody need be left who waits for it: each look makes it anew.
-    change.resolve();
-    if (this.#changes.get(run) === change) this.#changes.delete(run);
   }
 }
 

@@ -17,13 +17,13 @@ class World {
   /** Endpoints that answer. */
   answering = new Set([local, "ssh://old", "ssh://new"]);
 
-  open(): Hosts {
+  open(doorKey = "server"): Hosts {
     const hosts = new Hosts({
       workspace: this.#workspace(),
       declared: async () => await Promise.resolve(this.declared),
       executor: "docker",
       ownershipOf: (attempt) => ({ instance: "i", owner: { attempt }, notAfter: new Date() }),
-      doorKey: "server",
+      doorKey,
       kubectl: async () => await Promise.resolve(undefined),
     });
     hosts.open({ server: "http://127.0.0.1:1", bundle: "", attemptsDir: "" });
@@ -58,6 +58,7 @@ class World {
       client: {
         version: async () => await answer({ Version: "1", Os: "linux", Arch: "amd64" }),
         info: async () => await answer({ NCPU: 2, MemTotal: 4 * 1024 ** 3 }),
+        networks: async () => await answer([]),
         image: async (reference: string) => await answer({ Id: reference }),
         containers: async () =>
           await answer(
@@ -149,6 +150,17 @@ test("a server that is started anew reaches what runs on a host that was taken a
   expect(await hosts.executor("docker", place).list()).toEqual(["a-1"]);
   expect(hosts.views().map(({ name }) => name)).toEqual(["local"]);
   expect([...world.doors].filter((door) => door.startsWith("ssh://old"))).toEqual(doors);
+});
+
+test("a server and a command beside it have doors of their own: the end of one takes nothing from the other", async () => {
+  const world = new World();
+  await look(world.open());
+  const [ofServer] = world.doors;
+  const command = world.open("one-shot/run-1");
+  await look(command);
+  expect(world.doors.size).toBe(2);
+  await command[Symbol.asyncDispose]();
+  expect([...world.doors]).toEqual([ofServer]);
 });
 
 test("a local host whose endpoint is another after a restart is not taken for the one before", async () => {

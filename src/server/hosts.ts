@@ -120,6 +120,12 @@ export class Hosts implements AsyncDisposable {
     throw new SeatrialError("unreachable", `host ${place.host} ${trouble}`, { retryable: true });
   }
 
+  /** What containers there get that name no image, and what they run on; as it was when the host answered last. */
+  containersAt(place: Place): { image?: string | undefined; platform?: string | undefined } {
+    const found = this.#all().find((host) => isAt(host, place));
+    return { image: found?.executor?.image, platform: found?.status.platform };
+  }
+
   /** All that can be asked now. */
   executors(): Executor[] {
     return [this.#onHost, ...this.#all().map(({ executor }) => executor)].filter((each) => each !== undefined);

@@ -18,8 +18,12 @@ import { openLogStore } from "../logs/log-store.ts";
 import { jobRunKind } from "../resources/job-run.ts";
 import { currentProcess, formatIdentity, lifeOf, parseIdentity } from "../process/identity.ts";
 import { HostExecutor } from "../runner/host.ts";
+import type { ActionsLock } from "../workflows/actions-lock.ts";
 import type { RunsOnRule } from "../workflows/runs-on.ts";
+import type { ActionMirror } from "./actions.ts";
 import type { ApiClient } from "./api/client.ts";
+import { masksObject } from "./attempt-masks.ts";
+import { bringUpload, type BroughtFile } from "./brought-uploads.ts";
 import { openEngine } from "./engine.ts";
 import { Hosts, type HostsOptions } from "./hosts.ts";
 import { runsOnBy } from "./runs-on.ts";
@@ -58,6 +62,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
       ownershipOf,
     },
     hosts,
+    actions: { mirrors: options.actionMirrors, lock: options.actionsLock },
     version: options.version,
     attemptsDir: place.attempts,
     noteRun: async (name) => await place.noteRun(name),
@@ -71,6 +76,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
   await engine.synced();
   return {
     api: engine.api,
+    bring: async (lock, name, files) => await bringUpload(engine.stores, lock, name, files, new Date()),
     settled: async () => await engine.settled(),
     [Symbol.asyncDispose]: async () => {
       abort.abort();
@@ -95,13 +101,17 @@ async function keepHeld({ records }: Workspace, store: MemoryStore): Promise<voi
 }
 
 export interface OneShotOptions {
-  /** The working tree that jobs check out from; known before a run is made. */
-  folder: Promise<string>;
+  /** The repository that jobs check out from, known before a run is made; undefined when they have none. */
+  folder: Promise<string | undefined>;
   secrets: ReadonlyMap<string, string>;
   vars: ReadonlyMap<string, string>;
   version: string;
   /** What labels of one's own mean. */
   rules: readonly RunsOnRule[];
+  /** Where the actions of steps are. */
+  actionMirrors: readonly ActionMirror[];
+  /** Commits of actions by `owner/repo@ref`. Default: those of the lock file in the tree. */
+  actionsLock?: ActionsLock;
   /** Which executor jobs get. */
   executor: HostsOptions["executor"];
   /** As {@link HostsOptions.kubectl} has it. */
@@ -110,6 +120,8 @@ export interface OneShotOptions {
 
 export interface OneShot extends AsyncDisposable {
   readonly api: ApiClient;
+  /** Makes a named artifact of another run be there for jobs that reproduce a lock document. @param lock its digest. */
+  bring(lock: string, name: string, files: readonly BroughtFile[]): Promise<void>;
   /** Waits until nothing of what has ended is left outside, but for clusters that are held. */
   settled(): Promise<void>;
 }
@@ -176,7 +188,8 @@ export async function reapOneShots(environment: Environment, now: Date): Promise
 async function writeDown({ dataDir }: Environment, runs: readonly string[], now: Date): Promise<void> {
   const settings = { sqlite: { directory: dataDir } };
   const history = await openHistory(settings);
-  const logs = await openLogStore({ settings, objects: new FolderStore(join(dataDir, "objects")) });
+  const objects = new FolderStore(join(dataDir, "objects"));
+  const logs = await openLogStore({ settings, objects });
   try {
     const message = "the command that ran it was killed";
     for (const run of runs) {
@@ -187,6 +200,7 @@ async function writeDown({ dataDir }: Environment, runs: readonly string[], now:
           if (attempt.result) continue;
           await history.attempts.end(attempt.uid, { verdict: "error", cause: "lost-runner", message }, now);
           await logs.close(attempt.uid, now);
+          await objects.delete(masksObject(attempt.uid));
         }
         await history.projection.markGone("JobRun", job.uid, now);
       }

@@ -77,3 +77,13 @@ export async function removeOld(
     }
   }
 }
+
+/** Removes artifacts whose own time is over, and caches that nobody uses. Objects last: what is left of a crash is removed by nobody, and seen by nobody. */
+export async function removeExpired({ history, objects }: SettleStores, now: Date): Promise<void> {
+  for (;;) {
+    const keys = await history.uploads.removeExpired(now, limits.pruneAtOnce);
+    for (const key of keys) await objects.delete(key);
+    if (keys.length === 0) break;
+  }
+  for (const key of await history.caches.evict(now)) await objects.delete(key);
+}

@@ -7,6 +7,7 @@ import { attemptPrefix } from "../artifacts/object-store.ts";
 import { limits } from "../base/limits.ts";
 import type { UploadPack } from "../git/upload-pack.ts";
 import type { AssignmentMessage } from "../runner/protocol.ts";
+import { AttemptMasks } from "./attempt-masks.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
 import type { SettleStores } from "./settle.ts";
 import { openTestStores } from "./testdata/stores.ts";
@@ -32,6 +33,7 @@ beforeEach(async () => {
     ...stores,
     uploadPack: {} as UploadPack,
     tokens,
+    masks: new AttemptMasks(stores.objects, (uid) => tokens.keyOfMasks(uid)),
     assign: async () => await Promise.resolve(assignment),
     sourceOf: async () => await Promise.resolve(undefined),
     now: () => now,
@@ -69,6 +71,18 @@ test.each<[string, Asked, number]>([
   expect((await ask("assignment", asked)).status).toBe(status);
 });
 
+test.each<[string, string, string, number]>([
+  ["reads the repository", `Bearer ${tokens.ofSteps(attempt)}`, "git/info/refs", 404], // Known, and there is no repository here.
+  ["as git sends it", `Basic ${Buffer.from(`x-access-token:${tokens.ofSteps(attempt)}`).toString("base64")}`, "git/info/refs", 404],
+  ["takes no assignment", `Bearer ${tokens.ofSteps(attempt)}`, "assignment", 401],
+  ["reports nothing", `Bearer ${tokens.ofSteps(attempt)}`, "report", 401],
+  ["with a path that only looks like git's", `Bearer ${tokens.ofSteps(attempt)}`, "artifacts/git/x", 401],
+  ["of another attempt", `Bearer ${tokens.ofSteps("attempt-2")}`, "git/info/refs", 401],
+])("the token of steps: %s", async (_name, authorization, path, status) => {
+  const method = path === "report" ? "POST" : path.startsWith("artifacts") ? "PUT" : "GET";
+  expect((await ask(path, { method, headers: { authorization } })).status).toBe(status);
+});
+
 test("the assignment is given until the runner has reported: it holds the secrets, and a step may find the token", async () => {
   for (let i = 0; i < 2; i++) expect(await ask("assignment")).toEqual({ status: 200, body: assignment }); // The first answer may be lost.
   now = new Date(now.getTime() + 1);
@@ -97,6 +111,20 @@ test.each<[string, object, number, string]>([
   expect(answer.status).toBe(status);
   expect(answer.body).toEqual(status === 200 ? {} : { error: expect.stringContaining(why) });
   expect((await stores.history.attempts.get(attempt))?.result !== undefined).toBe(status === 200);
+});
+
+test("values that steps asked to mask are kept for what the server collects; more than can be masked are refused", async () => {
+  const masks = new AttemptMasks(stores.objects, (uid) => tokens.keyOfMasks(uid));
+  expect((await ask("report", report({ masks: ["open-sesame"] }))).status).toBe(200);
+  expect((await ask("report", report({ masks: ["second"], result }))).status).toBe(200);
+  expect(await masks.of(attempt)).toEqual(["open-sesame", "second"]);
+  expect(tokens.keyOfMasks(attempt)).not.toEqual(tokens.keyOfMasks("attempt-2"));
+  const statuses: number[] = [];
+  for (const value of ["0", "1", "2"]) {
+    const many = [value.repeat(limits.maskFormsBytes / 2.5)];
+    statuses.push((await ask("report", { ...report({ masks: many }), of: "attempt-2" })).status);
+  }
+  expect(statuses).toEqual([200, 200, 400]);
 });
 
 const bodies: [string, string, number][] = [

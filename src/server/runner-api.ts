@@ -12,7 +12,12 @@ import type { UploadPack } from "../git/upload-pack.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
 import type { History } from "../history/history.ts";
 import { LogGapError, type LogStore } from "../logs/log-store.ts";
+import { containerRequestSchema } from "../runner/container-protocol.ts";
 import { type AssignmentMessage, reportSchema } from "../runner/protocol.ts";
+import type { AttemptMasks } from "./attempt-masks.ts";
+import type { ContainerDesk } from "./container-desk.ts";
+import { actionRoutes, type RunnerActionsOptions } from "./runner-actions.ts";
+import { type RunnerStorageOptions, storageRoutes } from "./runner-storage.ts";
 
 export interface RunnerApiOptions {
   history: History;
@@ -20,10 +25,17 @@ export interface RunnerApiOptions {
   objects: ObjectStore;
   uploadPack: UploadPack;
   tokens: RunnerTokens;
+  masks: AttemptMasks;
   /** What an attempt that has begun shall do. @throws SeatrialError, retryable when it can be asked again. */
   assign(attempt: AttemptRecord): Promise<AssignmentMessage>;
   /** The folder and the commit that an attempt may fetch; undefined when it has none. */
   sourceOf(attempt: AttemptRecord): Promise<{ folder: string; commit: string } | undefined>;
+  /** Whose named artifacts and caches an attempt sees; without it none. */
+  placeOf?: RunnerStorageOptions["placeOf"];
+  /** Finds the actions of steps; without it there are none. */
+  actions?: RunnerActionsOptions;
+  /** Gives runners containers beside their own; without it none. */
+  containers?: ContainerDesk;
   /** Why no log and no artifact can be taken now; undefined when they can. */
   whyNoUploads?(): string | undefined;
   now(): Date;
@@ -41,11 +53,28 @@ export class RunnerTokens {
     return createHmac("sha256", this.#key).update(`runner ${attempt}`).digest("base64url");
   }
 
-  isRight(attempt: string, token: string): boolean {
-    const given = Buffer.from(token);
-    const right = Buffer.from(this.of(attempt));
-    return given.length === right.length && timingSafeEqual(given, right);
+  /** `github.token` of its steps: it reads the repository, and is good for nothing else; not even for the attempt's own report. */
+  ofSteps(attempt: string): string {
+    return createHmac("sha256", this.#key).update(`steps ${attempt}`).digest("base64url");
   }
+
+  /** What the values of {@link AttemptMasks} are encrypted with. */
+  keyOfMasks(attempt: string): Uint8Array {
+    return createHmac("sha256", this.#key).update(`masks ${attempt}`).digest();
+  }
+
+  isRight(attempt: string, token: string): boolean {
+    return isEqual(token, this.of(attempt));
+  }
+
+  isOfSteps(attempt: string, token: string): boolean {
+    return isEqual(token, this.ofSteps(attempt));
+  }
+}
+
+function isEqual(given: string, right: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(right)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 type Variables = { Variables: { attempt: AttemptRecord } };
@@ -56,8 +85,16 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
 
   app.use("/runner/v1/attempts/:attempt/*", async (context, next) => {
     const uid = context.req.param("attempt");
-    const token = /^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1] ?? "";
-    if (!tokens.isRight(uid, token)) return context.json({ error: "this is not the token of that attempt" }, 401);
+    const [, bearer, basic] = /^(?:Bearer (\S+)|Basic (\S+))$/i.exec(context.req.header("authorization") ?? "") ?? [];
+    // git knows names and passwords alone: the token is the password, whatever the name.
+    const token =
+      bearer ??
+      Buffer.from(basic ?? "", "base64")
+        .toString()
+        .replace(/^[^:]*:/, "");
+    const isGit = /^\/runner\/v1\/attempts\/[^/]+\/git\//.test(context.req.path);
+    if (!tokens.isRight(uid, token) && !(isGit && tokens.isOfSteps(uid, token)))
+      return context.json({ error: "this is not the token of that attempt" }, 401);
     const attempt = await history.attempts.get(uid);
     if (!attempt || attempt.result) return context.json({ error: "that attempt has ended" }, 401);
     context.set("attempt", attempt);
@@ -84,11 +121,12 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     const parsed = reportSchema.safeParse(await context.req.json());
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
     const { uid } = context.get("attempt");
-    const { result } = parsed.data;
+    const { result, masks } = parsed.data;
     if (result) {
       const size = (await logs.info(uid))?.size ?? 0;
       if (size < result.logBytes) return context.json({ error: `the log has ${size} bytes, and ${result.logBytes} were announced` }, 409);
     }
+    if (masks && masks.length > 0) await options.masks.add(uid, masks);
     const outcome = await history.attempts.recordReport(uid, parsed.data, now());
     if (outcome.state !== "recorded") return context.json({ error: "that attempt has ended" }, 401);
     return context.json(outcome.abort === undefined ? {} : { abort: outcome.abort });
@@ -134,6 +172,23 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     if (!source) return context.json({ error: "this attempt has no repository" }, 404);
     return await options.uploadPack.serve(context.req.raw, { folder: source.folder, commits: [source.commit] });
   });
+
+  app.post("/runner/v1/attempts/:attempt/containers", atMost(limits.containerRequestBytes), async (context) => {
+    const parsed = containerRequestSchema.safeParse(await context.req.json());
+    if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
+    if (!options.containers) return context.json({ error: "there are no containers here" }, 404);
+    return context.json(await options.containers.ask(context.get("attempt"), parsed.data));
+  });
+
+  app.post("/runner/v1/attempts/:attempt/containers/:name/end", atMost(limits.reportBytes), async (context) => {
+    await options.containers?.end(context.get("attempt"), context.req.param("name"));
+    return context.json({});
+  });
+
+  if (options.actions) actionRoutes(app, options.actions);
+
+  const { placeOf } = options;
+  if (placeOf) storageRoutes(app, { ...options, placeOf }, roomOrEnd);
 
   app.onError((error, context) => {
     const isTheirs = error instanceof SeatrialError && error.code === "invalid";

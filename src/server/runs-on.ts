@@ -6,6 +6,7 @@ import type { RunReconcilerOptions } from "../controllers/run/reconcile.ts";
 import { hostChoiceSchema } from "../resources/host.ts";
 import { executors } from "../resources/job-run.ts";
 import { isOtherSystem, ruleFor, type RunsOnRule } from "../workflows/runs-on.ts";
+import { type ActionMirror, actionsSchema, defaultMirrors } from "./actions.ts";
 import { readConfigFile } from "./config-file.ts";
 import type { Hosts } from "./hosts.ts";
 
@@ -49,6 +50,7 @@ export const serverRulesSchema = z
 
 const userConfigSchema = z.strictObject({
   runsOn: z.array(ruleSchema.refine(noImageOnHost, imageMessage)).max(100).optional().describe("What labels mean on this machine."),
+  actions: actionsSchema.optional().describe("Where the actions of steps come from. Default: `https://github.com/`."),
 });
 
 /** Path of the user's configuration. */
@@ -60,6 +62,12 @@ export function userConfigPath({ variables, homeDir }: Pick<Environment, "variab
 export async function readUserRules(environment: Pick<Environment, "variables" | "homeDir">): Promise<readonly RunsOnRule[]> {
   const config = await readConfigFile(userConfigPath(environment), userConfigSchema, { isOptional: true });
   return config?.runsOn ?? [];
+}
+
+/** The mirrors of actions of the user's configuration. @throws InvalidError with all that is wrong with it. */
+export async function readUserMirrors(environment: Pick<Environment, "variables" | "homeDir">): Promise<readonly ActionMirror[]> {
+  const config = await readConfigFile(userConfigPath(environment), userConfigSchema, { isOptional: true });
+  return config?.actions?.mirrors ?? defaultMirrors;
 }
 
 /** @param hosts are asked for what there is. */

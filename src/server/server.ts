@@ -20,7 +20,9 @@ import { isReported } from "../controllers/report/report.ts";
 import { realClock } from "../controllers/runtime/clock.ts";
 import { type Leadership, withEpoch } from "../controllers/runtime/epochs.ts";
 import { apiLease, runAsLeader } from "../controllers/runtime/lease.ts";
-import { Trigger } from "../controllers/trigger/trigger.ts";
+import { Schedules } from "../controllers/schedule/schedules.ts";
+import { Dispatcher } from "../controllers/trigger/dispatch.ts";
+import { Trigger, type TriggerOptions } from "../controllers/trigger/trigger.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { EmbeddedControlPlane, embeddedEtcdSocket } from "../controlplane/embedded.ts";
 import { Etcd } from "../controlplane/etcd.ts";
@@ -43,6 +45,7 @@ import { keyAt, type KeyPlaces } from "../secrets/key.ts";
 import type { SecretStore } from "../secrets/store.ts";
 import type { ConfiguredForge, ReadConfig } from "./config.ts";
 import { type Engine, type EngineOptions, openEngine } from "./engine.ts";
+import { type ActionMirror, defaultMirrors, placesAt } from "./actions.ts";
 import { DiskBudget, defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { healthApp } from "./health.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";
@@ -53,6 +56,7 @@ import { claimNamespace } from "./installation.ts";
 import { ApiWrites, EventLoopDelay, metricsText } from "./metrics.ts";
 import { ownNamesOnly } from "./names.ts";
 import { pagesApp } from "./pages/app.ts";
+import { prowFilesApp } from "./prow-files.ts";
 import { runsOnBy } from "./runs-on.ts";
 import { apiTokenPath, readServerFile, type ServerFile, serverFilePath } from "./server-file.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -81,6 +85,8 @@ export interface ServerOptions {
   waits?: EngineOptions["waits"];
   /** What labels of one's own mean. Default: nothing. */
   rules?: readonly RunsOnRule[] | undefined;
+  /** Where the actions of steps are, before the run's own forge. Default: {@link defaultMirrors}. */
+  actionMirrors?: readonly ActionMirror[] | undefined;
   /** Where the key of the secret store is. Default: in the data folder. */
   secretKeys?: ReadConfig["secretKeys"];
   /** Called once it can be used. */
@@ -164,6 +170,10 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
       const sha = source.heads?.[0]?.sha ?? source.base.sha;
       return (await forges.get(source.forge)?.checks(source.repository.id, sha)) ?? [];
     },
+    actions: {
+      mirrors: options.actionMirrors ?? defaultMirrors,
+      placesOf: async ({ spec: { source } }, repository) => await placesAt(forges.get(source.forge), source.repository, repository),
+    },
     version: options.version,
     attemptsDir: join(dataDir, "attempts"),
     runnerPortFile: join(dataDir, "runner-port"),
@@ -177,12 +187,21 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   const askControlPlane = async () => await client.text("/readyz", signal);
   const metrics = () => metricsText({ counts: engine.counts(), writes, delay, diskFreeBytes: disk.freeBytes });
   doors.route("/", healthApp({ history: engine.stores.history, disk, askControlPlane, metrics }));
+  const triggerOf = (over: Store) => {
+    const repositories = new Repositories({ store: over, now });
+    const mirrorOf = (forge: string, id: string) => mirrors.of(forge, id);
+    const called: TriggerOptions["called"] = async (uses, by) =>
+      await engine.calledWorkflow(uses, by, async (repository) => await placesAt(by.forge, by.repository, repository));
+    return new Trigger({ store: over, history: engine.stores.history, mirrorOf, repositories, rules, called, now });
+  };
   const api = engine.apiApp(token, {
+    dispatches: { forges, dispatcher: new Dispatcher(triggerOf(store)) },
     secrets,
     repositoryId: async (forge, name) => (await forges.get(forge)?.repositoryNamed(name))?.id,
     onReplay: () => inbox.replay(),
   });
   doors.all("/api/*", async (context) => await api.fetch(context.req.raw));
+  doors.route("/", prowFilesApp({ ...engine.stores, origin: options.publicUrl }));
   const pages = pagesApp({
     ...engine.stores,
     jobView: async (name) => await engine.api.job(name),
@@ -196,11 +215,6 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     await writeFileWhole(serverFilePath(environment), `${JSON.stringify(file)}\n`);
     options.onReady(file);
     const { retention = defaultRetention } = options;
-    const triggerOf = (led: Store) => {
-      const repositories = new Repositories({ store: led, now });
-      const mirrorOf = (forge: string, id: string) => mirrors.of(forge, id);
-      return new Trigger({ store: led, history: engine.stores.history, mirrorOf, repositories, rules, now });
-    };
     const lead = async (leadership: Leadership) =>
       await whileLeading(
         {
@@ -253,6 +267,8 @@ interface Led {
 async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal): Promise<void> {
   const { engine, hosts, inbox, trigger, local, forges, workspace, store } = led;
   const ends = AbortSignal.any([stop, leadership.lost]);
+  const tell = (line: string) => workspace.output.err(line);
+  const schedules = new Schedules({ store, history: engine.stores.history, forges, trigger, now: () => new Date(), tell });
   const watches = local.repositories().map(({ id }) => local.watch(id, () => inbox.wake()));
   const upkeep = new Upkeep({
     workspace,
@@ -267,7 +283,8 @@ async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal)
     await hosts.lookSoon(ends);
     await Promise.all([
       engine.lead(leadership, stop, { origin: led.origin, forgeOf: (run: Stored<Run>) => forges.get(run.spec.source.forge) }),
-      inbox.work({ local, configured: led.configured, trigger }, ends, (line) => workspace.output.err(line)),
+      inbox.work({ local, configured: led.configured, trigger }, ends, tell),
+      schedules.work(ends),
       upkeep.work(ends),
       hosts.work(ends),
     ]);

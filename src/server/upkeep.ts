@@ -17,7 +17,7 @@ import { clusterKind } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
 import { hasItsName, repositoryKind } from "../resources/repository.ts";
 import { hasEnded, type Run, runKind, runLabels } from "../resources/run.ts";
-import { removeOld, type RepositoryRetention, type RetentionTimes } from "./retention.ts";
+import { removeExpired, removeOld, type RepositoryRetention, type RetentionTimes } from "./retention.ts";
 import type { SettleStores } from "./settle.ts";
 
 export interface UpkeepOptions {
@@ -53,6 +53,7 @@ export class Upkeep {
       ]),
       this.#every(limits.upkeepSlowlyEveryMs, signal, [
         async () => await removeOld(stores, retention, now, signal, await this.#retentions(signal)),
+        async () => await removeExpired(stores, now()),
         async () => await stores.logs.sealDue(),
         async () => await stores.objects.removeAbandoned(now()),
         async () => await removeOldFailures(workspace.failuresDir, now(), { days: retention.artifactsDays }),

@@ -25,6 +25,47 @@ export function readClusterSpec(node: Node, value: Json, path: Path): { spec?: C
   return parsed.success && problems.length === 0 && !isOpen ? { spec: parsed.data, problems } : { problems };
 }
 
+/** The /16 of pods and services of one cluster: those of kind's own first, then the next that nobody has. */
+const ranges = [
+  { field: "podSubnet", second: 244, last: 255 },
+  { field: "serviceSubnet", second: 96, last: 127 },
+] as const;
+
+/**
+ * Several clusters on kind in one job share a network: each gets addresses for pods and services that no other of them has, unless
+ * it says which. Pure, and the same at each call, as the order of the file is.
+ */
+export function withOwnSubnets<C extends { name: string; spec: ClusterSpec }>(clusters: readonly C[]): C[] {
+  if (clusters.filter(({ spec }) => spec.provider === "kind").length < 2) return [...clusters];
+  return ranges.reduce<C[]>(
+    (all, { field, second, last }) => {
+      const saidOf = ({ spec }: C) => spec[field] ?? spec.kind?.config?.networking?.[field];
+      const isOpen = (each: C) => each.spec.provider === "kind" && saidOf(each) === undefined && hasIpv4Alone(each.spec);
+      const taken = all.flatMap((each) => saidOf(each)?.split(",") ?? []);
+      let next = second;
+      return all.map((each) => {
+        if (!isOpen(each)) return each;
+        while (next < last && taken.some((subnet) => overlaps(subnet, next))) next++;
+        return { ...each, spec: { ...each.spec, [field]: `10.${Math.min(next++, last)}.0.0/16` } };
+      });
+    },
+    [...clusters],
+  );
+}
+
+function hasIpv4Alone({ kind }: ClusterSpec): boolean {
+  return (kind?.config?.networking?.ipFamily ?? "ipv4") === "ipv4";
+}
+
+/** Whether a CIDR and `10.second.0.0/16` have an address in common. */
+function overlaps(cidr: string, second: number): boolean {
+  const found = /^(\d+)\.(\d+)\.\d+\.\d+\/(\d+)$/.exec(cidr)?.slice(1).map(Number);
+  if (!found) return false; // IPv6.
+  const [first = 0, own = 0, prefix = 0] = found;
+  const shift = 16 - Math.min(prefix, 16);
+  return (first * 256 + own) >> shift === (10 * 256 + second) >> shift;
+}
+
 /** The rules between fields; the cluster's name is made by us, so nothing can be wrong with it. */
 function rulesBroken(spec: ClusterSpec): Finding[] {
   const cluster = { apiVersion, kind: "Cluster", metadata: { name: "job" }, spec } as const;

@@ -28,10 +28,33 @@ export type Command =
   /** From here on nothing is a command, up to the token; `token` is to be masked, so that nobody can end it by chance. */
   | { kind: "stop"; token: string }
   | { kind: "resume" }
+  /** Of old: files do it now. */
+  | { kind: "output" | "state"; name: string; value: string }
+  | { kind: "add-matcher"; file: string }
+  | { kind: "remove-matcher"; owner: string }
+  | { kind: "remove-matchers-of"; file: string }
+  /** Whether commands are shown in the log: here they are always. */
+  | { kind: "echo" }
   /** A command that is one, and wrong: it fails the step, as on GitHub. */
   | { kind: "invalid"; message: string };
 
-const names = ["error", "warning", "notice", "debug", "group", "endgroup", "add-mask", "stop-commands"];
+const names = [
+  "error",
+  "warning",
+  "notice",
+  "debug",
+  "group",
+  "endgroup",
+  "add-mask",
+  "stop-commands",
+  "echo",
+  "add-matcher",
+  "remove-matcher",
+  "set-output",
+  "save-state",
+  "set-env",
+  "add-path",
+];
 
 /** Reads the lines of one step's output, one after the other: `stop-commands` is remembered. */
 export class CommandReader {
@@ -70,6 +93,29 @@ export class CommandReader {
         }
         this.#stopToken = data;
         return { kind: "stop", token: data };
+      case "set-output":
+      case "save-state": {
+        const key = propertiesOf(match[2] ?? "").get("name");
+        if (key === undefined) return { kind: "invalid", message: `${name} lacks its name, as in ::${name} name=NAME::VALUE` };
+        return { kind: name === "set-output" ? "output" : "state", name: key, value: data };
+      }
+      case "set-env":
+      case "add-path":
+        return {
+          kind: "invalid",
+          message: `${name} is not supported, as on GitHub: write to GITHUB_${name === "set-env" ? "ENV" : "PATH"}`,
+        };
+      case "add-matcher":
+        return data.trim() === "" ? { kind: "invalid", message: "add-matcher lacks its file" } : { kind: "add-matcher", file: data.trim() };
+      case "remove-matcher": {
+        const owner = propertiesOf(match[2] ?? "").get("owner");
+        if (owner !== undefined) return { kind: "remove-matcher", owner };
+        if (data.trim() !== "") return { kind: "remove-matchers-of", file: data.trim() };
+        return { kind: "invalid", message: "remove-matcher lacks its owner, as in ::remove-matcher owner=NAME::" };
+      }
+      case "echo":
+        if (/^(on|off)$/i.test(data.trim())) return { kind: "echo" };
+        return { kind: "invalid", message: `echo must be on or off, and is ${JSON.stringify(data.slice(0, 100))}` };
       default:
         return undefined;
     }

@@ -9,23 +9,26 @@ import { limits } from "../base/limits.ts";
 import type { Provider } from "../resources/cluster.ts";
 import { type JobRunSpec, jobRunSpecSchema } from "../resources/job-run.ts";
 import { anyOf, shown } from "../resources/schema.ts";
-import { readClusterSpec } from "./clusters.ts";
+import { readClusterSpec, withOwnSubnets } from "./clusters.ts";
+import { planContainers } from "./containers.ts";
 import { evaluateNode, placed } from "./evaluate.ts";
 import {
   Budget,
   evaluateBoolean,
   evaluateCondition,
   evaluateNumber,
+  findMistakes,
   holdsExpression,
   interpolate,
   type Json,
   type Scope,
   type Status,
 } from "./expressions.ts";
+import { groupMistake } from "./job-keys.ts";
 import { type Cell, cellName, expandMatrix, labelsOf as valuesOf } from "./matrix.ts";
 import { findLabelMistakes, type RunsOnRule } from "./runs-on.ts";
 import { type Node, placeAt, type Scalar } from "./tree.ts";
-import { type Job, jobOf, type Workflow } from "./workflow.ts";
+import { type Concurrency, type Environment, type Job, jobOf, type Workflow } from "./workflow.ts";
 
 /** How a job ended, in the words of `needs.X.result`. */
 export type JobResult = "success" | "failure" | "cancelled" | "skipped";
@@ -87,7 +90,8 @@ export function idleJobRun(job: Job, why: { skip: string } | { invalid: string }
   };
 }
 
-function reasonOf(job: Job, { needs }: JobContexts, status: Status): string {
+/** Why a job is skipped, for people. */
+export function reasonOf(job: Job, { needs }: JobContexts, status: Status): string {
   if (job.condition) return `its \`if\` is false: ${job.condition.text.trim()}`.slice(0, 1024);
   if (status.isCancelled) return "the run was aborted before it could start";
   const words = { success: "passed", failure: "failed", cancelled: "was aborted", skipped: "was skipped" };
@@ -133,6 +137,10 @@ function cellsOf(job: Job, contexts: JobContexts, policy: JobPolicy): PlannedJob
       ...(cell && { failFast: failFast ?? true }),
       ...(maxParallel !== undefined && { maxParallel }),
       ...(clusters.length > 0 && { clusters }),
+      ...planContainers(job, path, inCell),
+      ...(job.concurrency && { concurrency: groupOf(job.concurrency, [...path, "concurrency"], inCell) }),
+      ...(job.environment && environmentOf(job.environment, [...path, "environment"], inCell)),
+      ...(job.notices.length > 0 && { notices: job.notices.map((notice) => notice.slice(0, 1024)) }),
       labels: labelsOf(job, inCell, policy),
     };
     checkBounds(job, one);
@@ -142,8 +150,8 @@ function cellsOf(job: Job, contexts: JobContexts, policy: JobPolicy): PlannedJob
 }
 
 /** Checks are known by the names of cells: those that share one get their values with it, and their number where that is not enough. */
-function toldApart(job: Job, planned: readonly PlannedJobRun[], cells: readonly Cell[]): PlannedJobRun[] {
-  const renamed = (all: readonly PlannedJobRun[], nameOf: (name: string, index: number) => string) => {
+export function toldApart<T extends { name: string }>(job: Job, planned: readonly T[], cells: readonly Cell[]): T[] {
+  const renamed = (all: readonly T[], nameOf: (name: string, index: number) => string) => {
     const count = new Map<string, number>();
     for (const { name } of all) count.set(name, (count.get(name) ?? 0) + 1);
     return all.map((one, index) => (count.get(one.name) === 1 ? one : { ...one, name: nameOf(one.name, index) }));
@@ -155,7 +163,7 @@ function toldApart(job: Job, planned: readonly PlannedJobRun[], cells: readonly 
 }
 
 /** A name with an expression says itself which cell it is of. */
-function nameOf(job: Job, cell: Cell | undefined, scope: Scope): string {
+export function nameOf(job: Job, cell: Cell | undefined, scope: Scope): string {
   const { name } = job;
   if (!name || !holdsExpression(name.text)) return cellName(name?.text ?? job.id, cell?.labels ?? []);
   return placed(name.place, ["jobs", job.id, "name"], () => interpolate(name.text, scope)).trim() || job.id;
@@ -165,13 +173,39 @@ function labelsOf({ id, runsOn }: Job, scope: Scope, { rules }: JobPolicy): stri
   if (!runsOn) return [];
   const path = ["jobs", id, "runs-on"];
   const value = evaluateNode(runsOn, path, scope);
-  const labels = Array.isArray(value) ? (value as Json[]) : [value];
+  // A group is a label that the configuration gives a meaning.
+  const parts = runsOn.kind === "map" ? Object.values(value as Record<string, Json>) : [value];
+  const labels = parts.flatMap((part: Json): Json[] => (Array.isArray(part) ? (part as Json[]) : [part]));
   if (labels.length === 0 || labels.length > 20 || !labels.every((label) => typeof label === "string")) {
     throw problemAt(runsOn, path, `must be a label or a list of up to 20 labels, and is ${shown(value)}`);
   }
   const [mistake] = findLabelMistakes(labels, rules);
   if (mistake) throw problemAt((runsOn.kind === "list" ? runsOn.items[mistake.index] : undefined) ?? runsOn, path, mistake.message);
   return labels;
+}
+
+/** @throws InvalidError when the group is empty or too long. */
+export function groupOf(
+  { group, cancelInProgress, queue }: Concurrency,
+  path: string[],
+  scope: Scope,
+): NonNullable<JobRunSpec["concurrency"]> {
+  const name = placed(group.place, [...path, "group"], () => interpolate(group.text, scope)).trim();
+  const mistake = groupMistake(name);
+  if (mistake) throw problemAt(group, [...path, "group"], mistake);
+  const cancels = booleanOf(cancelInProgress, [...path, "cancel-in-progress"], scope) ?? false;
+  if (cancels && queue === "max") throw problemAt(cancelInProgress!, [...path, "cancel-in-progress"], "cannot be true beside `queue: max`");
+  return { group: name, cancelInProgress: cancels, queue };
+}
+
+/** An empty name is no environment, as on GitHub. */
+function environmentOf({ name, url }: Environment, path: string[], scope: Scope): Pick<JobRunSpec, "environment"> {
+  const named = placed(name.place, [...path, "name"], () => interpolate(name.text, scope)).trim();
+  if (named === "") return {};
+  if (named.length > 255) throw problemAt(name, [...path, "name"], "can have at most 255 characters");
+  const shownUrl =
+    url && findMistakes(url.text, { contexts: Object.keys(scope.contexts) }).length === 0 ? interpolate(url.text, scope) : "";
+  return { environment: { name: named, ...(shownUrl !== "" && { url: shownUrl.slice(0, 2048) }) } };
 }
 
 function clustersOf(job: Job, scope: Scope, { providers, whose }: JobPolicy): NonNullable<JobRunSpec["clusters"]> {
@@ -187,10 +221,10 @@ function clustersOf(job: Job, scope: Scope, { providers, whose }: JobPolicy): No
     return read.spec ? [{ name, spec: read.spec }] : [];
   });
   if (problems.length > 0) throw new InvalidError(problems);
-  return clusters;
+  return withOwnSubnets(clusters);
 }
 
-function booleanOf(scalar: Scalar | undefined, path: string[], scope: Scope): boolean | undefined {
+export function booleanOf(scalar: Scalar | undefined, path: string[], scope: Scope): boolean | undefined {
   return scalar && placed(scalar.place, path, () => evaluateBoolean(scalar.text, scope));
 }
 
@@ -201,7 +235,7 @@ function minutesOf(scalar: Scalar | undefined, path: string[], scope: Scope): nu
   throw problemAt(scalar, path, `must be more than 0 and at most 4320 minutes, and is ${value}`);
 }
 
-function countOf(scalar: Scalar | undefined, path: string[], scope: Scope): number | undefined {
+export function countOf(scalar: Scalar | undefined, path: string[], scope: Scope): number | undefined {
   if (!scalar) return undefined;
   const value = placed(scalar.place, path, () => evaluateNumber(scalar.text, scope));
   if (Number.isInteger(value) && value >= 1 && value <= 256) return value;

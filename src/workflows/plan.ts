@@ -7,29 +7,41 @@
  *
  * A rerun is another attempt of the Run. JobRuns carry the attempt that they were decided in: those that the rerun names, and
  * those that need one of a later attempt than their own, are decided again once all that they need has ended.
+ *
+ * A job that calls a workflow is decided in the same way, and then has the jobs of that workflow in its place, once for each cell: a
+ * {@link Frame} each. Which calls there are follows from the inputs and from what needed jobs put out, so it is not written down.
  */
-import { createHash } from "node:crypto";
 import { SeatrialError } from "../base/errors.ts";
-import type { JobRun } from "../resources/job-run.ts";
-import { hasEnded, type RunSpec, type RunStatus } from "../resources/run.ts";
-import { didYouMean } from "../resources/suggest.ts";
+import { limits } from "../base/limits.ts";
+import type { RunSpec, RunStatus } from "../resources/run.ts";
 import { type Verdict, worstVerdict } from "../resources/verdict.ts";
+import { type CallCell, type CalledJobs, type CallDecision, decideCall, outputsOfCall } from "./calls.ts";
 import {
   decideJob,
+  groupOf,
   idleJobRun,
   isWanted,
   type JobContexts,
-  type JobDecision,
   type JobPolicy,
   type JobResult,
   type PlannedJobRun,
 } from "./decide.ts";
-import { holdsExpression, type Json, type Status } from "./expressions.ts";
-import { cellName, labelsOf } from "./matrix.ts";
-import { type Job, jobOf, type Workflow } from "./workflow.ts";
-
-/** What is looked at of a JobRun. */
-export type JobRunView = Pick<JobRun, "spec" | "status"> & { metadata: { name: string } };
+import type { Json, Status } from "./expressions.ts";
+import {
+  attemptOf,
+  countedVerdict,
+  indexIn,
+  indexOf,
+  isCalledBy,
+  isComplete,
+  jobRunName,
+  type JobRunView,
+  outputsOf,
+  resultOf,
+  verdictOf,
+} from "./job-run-views.ts";
+import { isSelectedCell, selectCalled, selectCells, type Selection, selectJobs } from "./select.ts";
+import { type Call, type Concurrency, type Job, jobOf, type Workflow } from "./workflow.ts";
 
 export interface RunInput {
   /** Name of the Run: its JobRuns are named after it. */
@@ -46,10 +58,21 @@ export interface RunInput {
   rerun?: RunSpec["rerun"];
   /** Default: all that can be had. */
   policy?: JobPolicy | undefined;
+  /** Asks for concurrency groups. Default: all are had. */
+  ask?: ((wanted: WantedGroup) => GroupState) | undefined;
   isAborted: boolean;
   /** Why it was, for people. Default: that it was. */
   abortReason?: string | undefined;
 }
+
+/** A concurrency group of the run, or of a workflow that it calls; those of single jobs are for the JobRuns to ask for. */
+export interface WantedGroup extends NonNullable<PlannedJobRun["concurrency"]> {
+  /** "" for the run; `deploy` for a job that calls a workflow, `deploy/` for that workflow. */
+  of: string;
+  /** Whether jobs of it are there: then it has the group. */
+  isBegun: boolean;
+}
+export type GroupState = { state: "held" } | { state: "waiting" | "replaced"; why: string };
 
 export interface RunPlan {
   create: { name: string; spec: PlannedJobRun }[];
@@ -58,6 +81,10 @@ export interface RunPlan {
   /** JobRuns whose `spec.abort` is to be set; none that has it already. */
   abort: { name: string; reason: string }[];
   status: Pick<RunStatus, "phase" | "verdict" | "cause" | "message" | "counts" | "total">;
+  /** Groups that it has, or waits for; undefined: none. */
+  groups?: (WantedGroup & { state: "held" | "waiting" })[];
+  /** Set when it is to be ended: another took its place in its group. */
+  replaced?: string;
 }
 
 type Counts = NonNullable<RunStatus["counts"]>;
@@ -70,9 +97,46 @@ export function planRun(input: RunInput): RunPlan {
     if (!(error instanceof SeatrialError)) throw error;
     return invalidRun(error.message);
   }
-  const planner = new Planner(input, selection);
-  const states = input.workflow.jobs.filter(({ id }) => selection.has(id)).map((job) => planner.stateOf(job));
-  return { create: planner.create, again: planner.again, abort: planner.abort, status: statusOf(states, input) };
+  const planner = new Planner(input);
+  const { workflow, contexts, isAborted, abortReason = "the run was aborted" } = input;
+  const cut = isAborted ? abortReason : undefined;
+  const root: Frame = { workflow, contexts, selection, prefix: "", title: "", secrets: [], needs: [], attempt: 1, cut };
+  const held = workflow.concurrency && askForRun(workflow.concurrency, input, planner);
+  if (held && "status" in held) return { ...held, ...planner.asked() };
+  let states: JobState[];
+  try {
+    states = planner.statesIn(root);
+  } catch (error) {
+    if (!(error instanceof TooManyJobs)) throw error;
+    const open = input.jobRuns.filter((view) => !verdictOf(view) && view.spec.abort === undefined);
+    return { ...invalidRun(error.message), abort: open.map(({ metadata: { name } }) => ({ name, reason: error.message })) };
+  }
+  const status = statusOf(states, input);
+  if (status.phase === "Finished") planner.groups.length = 0;
+  return { create: planner.create, again: planner.again, abort: planner.abort, status, ...planner.asked() };
+}
+
+/** The run's own group, before anything of it begins. @returns what is to be done while it waits; undefined when it has the group. */
+function askForRun(concurrency: Concurrency, input: RunInput, planner: Planner): RunPlan | undefined {
+  const { contexts, jobRuns, isAborted, abortReason, attempt = 1, workflow } = input;
+  const isBegun = jobRuns.some((view) => attemptOf(view) >= attempt);
+  const none = { create: [], again: [], abort: [] };
+  if (isAborted && !isBegun) {
+    const message = abortReason ?? "it was aborted while it waited for its group";
+    return { ...none, status: { phase: "Finished", verdict: "aborted", message, counts: {}, total: 0 } };
+  }
+  let group: NonNullable<PlannedJobRun["concurrency"]>;
+  try {
+    group = groupOf(concurrency, ["concurrency"], { contexts: { ...contexts, inputs: contexts.inputs ?? {} } });
+  } catch (error) {
+    if (!(error instanceof SeatrialError)) throw error;
+    return invalidRun(error.message);
+  }
+  const answer = planner.ask({ ...group, of: "", isBegun });
+  if (answer.state === "held") return undefined;
+  const total = workflow.jobs.length;
+  const status = { phase: "Pending", message: answer.why, counts: { waiting: total }, total } as const;
+  return { ...none, status, ...(answer.state === "replaced" && { replaced: answer.why }) };
 }
 
 /** Of a run that cannot have jobs. */
@@ -81,106 +145,59 @@ export function invalidRun(message: string): RunPlan {
   return { create: [], again: [], abort: [], status };
 }
 
-/** Deterministic name of a JobRun, with the place of its cell in the matrix; a DNS subdomain when the run's name is one. */
-export function jobRunName(run: string, job: string, index: number): string {
-  const slug = job
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, "-")
-    .replaceAll(/^-+|-+$/g, "")
-    .slice(0, 40);
-  const isExact = slug === job;
-  const digest = createHash("sha256").update(job).digest("hex").slice(0, 6);
-  return [run, slug, ...(isExact ? [] : [digest]), index].filter((part) => part !== "").join("-");
-}
-
-// ---- Selection
-
-/** Jobs of the run; of each all cells, or those that were named. */
-export type Selection = ReadonlyMap<string, "all" | readonly string[]>;
-
-/**
- * The jobs that were asked for, as `JOB` or `JOB (cell)`, by id or by name, and all that they need.
- * @throws SeatrialError `not-found` for the first that is no job of the workflow.
- */
-export function selectJobs(workflow: Workflow, selected: readonly string[] | undefined): Selection {
-  const selection = new Map<string, "all" | readonly string[]>();
-  const add = (job: Job, cells: "all" | readonly string[]): void => {
-    const before = selection.get(job.id);
-    if (before === "all") return;
-    selection.set(job.id, cells === "all" ? cells : [...(before ?? []), ...cells]);
-    if (before === undefined) for (const need of job.needs) add(jobOf(workflow, need), "all");
-  };
-  for (const job of selected === undefined ? workflow.jobs : []) add(job, "all");
-  for (const name of selected ?? []) {
-    const whole = workflow.jobs.filter((job) => namesOf(job).includes(name));
-    const inPart = workflow.jobs.filter((job) => job.matrix && namesOf(job).some((own) => name.startsWith(`${own} (`)));
-    if (whole.length + inPart.length === 0) {
-      const known = workflow.jobs.map(({ id }) => id);
-      throw new SeatrialError("not-found", `workflow ${workflow.path} has no job ${name}${didYouMean(name, known)}`, {
-        hint: `its jobs are ${known.join(", ")}`,
-      });
-    }
-    for (const job of whole) add(job, "all");
-    if (whole.length === 0) for (const job of inPart) add(job, [name]);
-  }
-  return selection;
-}
-
-/** Its id, and its name where that is the same for all cells. */
-function namesOf({ id, name }: Job): string[] {
-  return name && !holdsExpression(name.text) ? [id, name.text] : [id];
-}
-
-/** The cells that were asked for: by values of their matrix, by their names, or by the job's id with the cell. */
-function selectCells(all: JobDecision, job: Job, wanted: "all" | readonly string[], matrix: RunSpec["matrix"]): JobDecision {
-  if (all.kind !== "run") return all;
-  const decision = { ...all, cells: all.cells.filter(({ cell }) => isSelectedCell(cell, matrix ?? {})) };
-  if (decision.cells.length === 0) return { kind: "skip", reason: "its matrix has no cell with the values that were asked for" };
-  if (wanted === "all") return decision;
-  const cells = decision.cells.filter(({ name, cell }) => {
-    return wanted.includes(name) || wanted.includes(cellName(job.id, labelsOf(JSON.parse(cell ?? "{}") as Json)));
-  });
-  if (cells.length > 0) return { kind: "run", cells };
-  const known = decision.cells.map(({ name }) => name).join(", ");
-  return { kind: "invalid", message: `${job.id} has no cell ${wanted.join(", ")}; it has ${known}` };
-}
-
-/** Whether each value is one of those that were asked for, where its key was. */
-function isSelectedCell(cell: string | undefined, matrix: NonNullable<RunSpec["matrix"]>): boolean {
-  const values = JSON.parse(cell ?? "{}") as Record<string, Json>;
-  return Object.entries(matrix).every(([key, wanted]) => !Object.hasOwn(values, key) || wanted.includes(labelsOf(values[key]!).join(", ")));
-}
-
 // ---- One job
 
 interface JobState {
-  /** Those that are there, in the order of the cells. */
-  views: JobRunView[];
+  /** Those that are there, in the order of the cells; of a call those of its jobs. */
+  views: readonly JobRunView[];
   /** JobRuns that are not there yet. */
   missing: number;
   /** Those of `views` that are to be decided again. */
   stale: ReadonlySet<JobRunView>;
   /** The attempt of the Run that it was last decided in, or is to be. */
   attempt: number;
+  /** Why nothing of it is made yet, where that is not a job of the run. */
+  why?: string;
   /** Absent until it has ended. */
   ended?: { result: JobResult; outputs: Record<string, string> };
 }
+
+/** A workflow that runs: that of the run, or one that a job calls. */
+interface Frame {
+  workflow: Workflow;
+  contexts: RunInput["contexts"];
+  selection: Selection;
+  /** Before the ids of its jobs: `deploy/`, and `deploy.1/` for the second cell of a matrix. */
+  prefix: string;
+  /** Before the names of its jobs: `deploy / `. */
+  title: string;
+  secrets: NonNullable<PlannedJobRun["secrets"]>;
+  /** Set in one that is called. */
+  inputs?: string;
+  /** Full ids of what its caller needs: so do those of its jobs that need no other. */
+  needs: readonly string[];
+  /** The latest attempt of what its caller needs: its jobs are of no earlier one. */
+  attempt: number;
+  /** Why it ends before its time: nothing begins in it, but for what runs `always()`. */
+  cut: string | undefined;
+}
+
+/** A matrix of calls, in a matrix of calls: what a run can have is bounded, however it comes to be. */
+class TooManyJobs extends Error {}
 
 /** Decides each job once, after those that it needs. */
 class Planner {
   readonly create: RunPlan["create"] = [];
   readonly again: RunPlan["again"] = [];
   readonly abort: RunPlan["abort"] = [];
+  readonly groups: (WantedGroup & { state: "held" | "waiting" })[] = [];
   readonly #input: RunInput;
-  readonly #selection: Selection;
-  readonly #jobs: ReadonlyMap<string, Job>;
+  /** By full ids: `deploy/build`. */
   readonly #views = new Map<string, JobRunView[]>();
   readonly #states = new Map<string, JobState>();
 
-  constructor(input: RunInput, selection: Selection) {
+  constructor(input: RunInput) {
     this.#input = input;
-    this.#selection = selection;
-    this.#jobs = new Map(input.workflow.jobs.map((job) => [job.id, job]));
     for (const view of input.jobRuns) {
       const views = this.#views.get(view.spec.job);
       if (views) views.push(view);
@@ -188,28 +205,51 @@ class Planner {
     }
   }
 
-  stateOf(job: Job): JobState {
-    let state = this.#states.get(job.id);
+  ask(wanted: WantedGroup): GroupState {
+    const answer = this.#input.ask?.(wanted) ?? { state: "held" };
+    if (answer.state !== "replaced") this.groups.push({ ...wanted, state: answer.state });
+    return answer;
+  }
+
+  asked(): Pick<RunPlan, "groups"> {
+    return this.groups.length > 0 ? { groups: this.groups } : {};
+  }
+
+  statesIn(frame: Frame): JobState[] {
+    const { workflow, selection } = frame;
+    return workflow.jobs.filter(({ id }) => selection.has(id)).map((job) => this.stateOf(frame, job));
+  }
+
+  stateOf(frame: Frame, job: Job): JobState {
+    const id = frame.prefix + job.id;
+    let state = this.#states.get(id);
     if (!state) {
-      state = this.#look(job);
-      this.#states.set(job.id, state);
+      if (this.#states.size >= limits.workflowJobs + 1) {
+        throw new TooManyJobs(`has more than ${limits.workflowJobs} jobs with those of the workflows that it calls`);
+      }
+      // Those that it needs come first.
+      for (const need of job.needs) this.stateOf(frame, jobOf(frame.workflow, need));
+      state = job.call ? this.#lookAtCall(frame, job as Job & { call: Call }) : this.#look(frame, job);
+      this.#states.set(id, state);
     }
     return state;
   }
 
-  #look(job: Job): JobState {
-    const views = (this.#views.get(job.id) ?? []).toSorted((a, b) => indexOf(a) - indexOf(b));
+  #look(frame: Frame, job: Job): JobState {
+    const views = (this.#views.get(frame.prefix + job.id) ?? []).toSorted((a, b) => indexOf(a) - indexOf(b));
     // All of them are looked at, also when the first has not ended.
-    const needs = job.needs.map((id) => this.stateOf(this.#jobs.get(id)!));
+    const needs = this.#needsOf(frame, job);
     const isReady = needs.every(({ ended }) => ended);
-    const stale = this.#stale(views, needs);
+    const stale = this.#stale(frame, views, needs);
     const attempt = views.length === 0 || stale.size > 0 ? (this.#input.attempt ?? 1) : Math.max(...views.map(attemptOf));
     if (!isReady && views.length === 0) return { views, missing: 1, stale, attempt };
 
-    const decided = !isReady || (isComplete(views) && stale.size === 0) ? { create: [], again: [] } : this.#decide(job, views, stale);
+    const decided =
+      !isReady || (isComplete(views) && stale.size === 0) ? { create: [], again: [] } : this.#decide(frame, job, views, stale);
     this.create.push(...decided.create);
     this.again.push(...decided.again);
     this.#abortCells(
+      frame,
       job,
       views.filter((view) => !stale.has(view)),
     );
@@ -219,9 +259,9 @@ class Planner {
   }
 
   /** Those that the rerun names, and those that need one of a later attempt. */
-  #stale(views: readonly JobRunView[], needs: readonly JobState[]): Set<JobRunView> {
+  #stale(frame: Frame, views: readonly JobRunView[], needs: readonly JobState[]): Set<JobRunView> {
     const { attempt = 1, rerun } = this.#input;
-    const newest = Math.max(1, ...needs.map((need) => need.attempt));
+    const newest = Math.max(frame.attempt, ...needs.map((need) => need.attempt));
     const isNamed = (view: JobRunView) => {
       if (!rerun) return true;
       return rerun.jobs?.includes(view.metadata.name) === true || (rerun.failed === true && resultOf([view]) !== "success");
@@ -230,124 +270,283 @@ class Planner {
   }
 
   /** After a crash some cells may be there already: the decision is the same, and only the others are made. */
-  #decide(job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
-    const { workflow, run, isAborted, matrix, policy } = this.#input;
-    const decided = decideJob(workflow, job.id, this.#contextsOf(job), this.#statusOf(job), policy);
-    const decision = selectCells(decided, job, this.#selection.get(job.id)!, matrix);
+  #decide(frame: Frame, job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
+    const { run, matrix, policy } = this.#input;
+    const decided = decideJob(frame.workflow, job.id, this.#contextsOf(frame, job), this.#statusOf(frame, job), policy);
+    const decision = selectCells(decided, job, frame.selection.get(job.id)!, matrix);
     const idle = (otherwise: string) =>
       idleJobRun(
         job,
         decision.kind === "invalid" ? { invalid: decision.message } : { skip: decision.kind === "skip" ? decision.reason : otherwise },
       );
-    const specs = decision.kind === "run" ? decision.cells : [idle("")];
-    const planned = new Map(specs.map((spec, i) => [jobRunName(run, job.id, indexIn(spec) ?? i), spec]));
+    const specs = (decision.kind === "run" ? decision.cells : [idle("")]).map((spec) => inFrame(frame, spec));
+    const planned = new Map(specs.map((spec, i) => [jobRunName(run, spec.job, indexIn(spec) ?? i), spec]));
     const present = new Set(views.map(({ metadata }) => metadata.name));
-    const isCut = views.length > 0 && decided.kind !== "run" && isAborted;
+    const isCut = views.length > 0 && decided.kind !== "run" && frame.cut !== undefined;
     return {
       create: isCut ? [] : [...planned].flatMap(([name, spec]) => (present.has(name) ? [] : [{ name, spec }])),
-      again: [...stale].map(({ metadata: { name } }) => ({ name, spec: planned.get(name) ?? idle("its matrix has this cell no more") })),
+      again: [...stale].map(({ metadata: { name } }) => ({
+        name,
+        spec: planned.get(name) ?? inFrame(frame, idle("its matrix has this cell no more")),
+      })),
     };
   }
 
-  #abortCells(job: Job, views: readonly JobRunView[]): void {
-    const open = views.filter((view) => !verdictOf(view) && view.spec.abort === undefined);
+  #abortCells(frame: Frame, job: Job, views: readonly JobRunView[]): void {
+    // What never runs ends by itself, with what it says.
+    const isIdle = ({ spec }: JobRunView) => spec.skip !== undefined || spec.invalid !== undefined;
+    const open = views.filter((view) => !verdictOf(view) && view.spec.abort === undefined && !isIdle(view));
     const failed = views.find((view) => view.spec.failFast === true && resultOf([view]) === "failure");
     if (open.length === 0) return;
-    if (failed)
-      for (const { metadata } of open)
-        this.abort.push({ name: metadata.name, reason: `${failed.spec.name} failed, and the matrix is fail-fast` });
-    else if (this.#input.isAborted && !this.#goesOn(job))
-      for (const { metadata } of open) this.abort.push({ name: metadata.name, reason: this.#input.abortReason ?? "the run was aborted" });
+    if (failed) this.#abortAll(open, `${failed.spec.name} failed, and the matrix is fail-fast`);
+    else if (frame.cut !== undefined && !this.#goesOn(frame, job)) this.#abortAll(open, frame.cut);
+  }
+
+  #abortAll(views: readonly JobRunView[], reason: string): void {
+    for (const { metadata } of views) this.abort.push({ name: metadata.name, reason });
   }
 
   /** Whether an abort spares it: its `if` holds even so, as with `always()`. */
-  #goesOn(job: Job): boolean {
+  #goesOn(frame: Frame, job: Job): boolean {
     try {
-      return isWanted(job, this.#contextsOf(job), this.#statusOf(job));
+      return isWanted(job, this.#contextsOf(frame, job), this.#statusOf(frame, job));
     } catch (error) {
       if (error instanceof SeatrialError) return false;
       throw error;
     }
   }
 
-  #contextsOf(job: Job): JobContexts {
-    return { ...this.#input.contexts, needs: Object.fromEntries(job.needs.map((id) => [id, this.#endOf(id)])) };
+  // -- calls
+
+  #lookAtCall(frame: Frame, job: Job & { call: Call }): JobState {
+    const id = frame.prefix + job.id;
+    const needs = this.#needsOf(frame, job);
+    // One that says why nothing was called; and those of the jobs that were.
+    const idle = this.#views.get(id) ?? [];
+    const inside = this.#viewsBelow(id);
+    const staleIdle = this.#stale(frame, idle, needs);
+    const staleInside = this.#stale(frame, inside, needs);
+    const stale = new Set([...staleIdle, ...staleInside]);
+    const views = [...idle, ...inside];
+    const attempt = views.length === 0 || stale.size > 0 ? (this.#input.attempt ?? 1) : Math.max(...views.map(attemptOf));
+    if (!needs.every(({ ended }) => ended)) {
+      const open = inside.filter((view) => !stale.has(view) && !verdictOf(view) && view.spec.abort === undefined);
+      if (frame.cut !== undefined) this.#abortAll(open, frame.cut);
+      return { views, missing: views.length === 0 ? 1 : 0, stale, attempt };
+    }
+    if (idle.length > 0 && staleIdle.size === 0 && !isReplaced(idle[0]!)) {
+      return this.#endOfIdle(idle, { views, missing: 0, stale, attempt });
+    }
+    const isBegun = inside.some((view) => !staleInside.has(view));
+    const decision = this.#decideCall(frame, job, isBegun);
+    if (decision.kind !== "run") return this.#idleCall(frame, job, decision, { views, idle, stale, attempt });
+    for (const { metadata } of staleIdle) {
+      const spec = inFrame(frame, idleJobRun(job, { skip: replaced }));
+      this.again.push({ name: metadata.name, spec });
+    }
+    return this.#callStates(frame, job, decision, { views, idle, stale, attempt, needs });
   }
 
-  /** `success()` and `failure()` look at all ancestors, not only at those in `needs`. */
-  #statusOf(job: Job): Status {
-    const results = [...this.#ancestorsOf(job)].map((id) => this.#endOf(id).result);
-    const { isAborted } = this.#input;
+  #decideCall(frame: Frame, job: Job & { call: Call }, isBegun: boolean): CallDecision {
+    const { matrix = {} } = this.#input;
+    const decision = decideCall(job, this.#contextsOf(frame, job), this.#statusOf(frame, job), isBegun);
+    if (decision.kind !== "run" || decision.cells.some(({ cell }) => isSelectedCell(cell, matrix))) return decision;
+    return { kind: "skip", reason: "its matrix has no cell with the values that were asked for" };
+  }
+
+  /** Nothing is called: one JobRun says why, and those of an attempt before end with it. */
+  #idleCall(
+    frame: Frame,
+    job: Job,
+    decision: { kind: "skip"; reason: string } | { kind: "invalid"; message: string },
+    { views, idle, stale, attempt }: Pick<JobState, "views" | "stale" | "attempt"> & { idle: readonly JobRunView[] },
+  ): JobState {
+    const name = jobRunName(this.#input.run, frame.prefix + job.id, 0);
+    const spec = inFrame(frame, idleJobRun(job, decision.kind === "skip" ? { skip: decision.reason } : { invalid: decision.message }));
+    const isThere = idle.length > 0;
+    if (!isThere) this.create.push({ name, spec });
+    for (const view of stale) {
+      const again = view.spec.job === spec.job ? spec : { ...spec, job: view.spec.job, name: view.spec.name };
+      this.again.push({ name: view.metadata.name, spec: again });
+    }
+    const missing = isThere ? 0 : 1;
+    return this.#endOfIdle(idle, { views, missing, stale, attempt });
+  }
+
+  #endOfIdle(idle: readonly JobRunView[], state: JobState): JobState {
+    if (state.missing > 0 || state.stale.size > 0 || state.views.some((view) => !verdictOf(view))) return state;
+    return { ...state, ended: { result: resultOf(idle), outputs: {} } };
+  }
+
+  #callStates(
+    frame: Frame,
+    job: Job & { call: Call },
+    { cells, failFast, maxParallel }: Extract<CallDecision, { kind: "run" }>,
+    before: Pick<JobState, "views" | "stale" | "attempt"> & { idle: readonly JobRunView[]; needs: readonly JobState[] },
+  ): JobState {
+    const { matrix = {} } = this.#input;
+    const id = frame.prefix + job.id;
+    const outputs = new Map<string, string>();
+    const all: JobState[] = [];
+    const frames = cells.flatMap((cell, index) => {
+      const selection = selectCalled(frame.selection.get(job.id)!, job, cell);
+      if (!selection || !isSelectedCell(cell.cell, matrix)) return [];
+      const prefix = cell.cell === undefined ? `${id}/` : `${id}.${index}/`;
+      return [{ ...this.#frameOf(frame, job, cell, prefix, selection, before.needs), groups: cell.groups }];
+    });
+    const hasFailed = (called: Frame) => this.#viewsIn(called).some((view) => resultOf([view]) === "failure");
+    const failed = failFast && frames.length > 1 ? frames.find(hasFailed) : undefined;
+    let open = 0;
+    let isWhole = true;
+    for (const called of frames) {
+      const isFirstLook = this.#viewsIn(called).length === 0;
+      if (isFirstLook && open >= maxParallel) {
+        all.push({ views: [], missing: 1, stale: new Set(), attempt: before.attempt });
+        isWhole = false;
+        continue;
+      }
+      const one = called.prefix.slice(0, -1);
+      const replacedCell = one === id ? undefined : this.#views.get(one);
+      if (replacedCell) {
+        all.push({ views: replacedCell, missing: 0, stale: new Set(), attempt: before.attempt });
+        isWhole &&= replacedCell.every((view) => verdictOf(view));
+        continue;
+      }
+      const answer = isFirstLook && called.cut === undefined ? this.#askFor(called, one, false) : { state: "held" as const };
+      if (answer.state !== "held") {
+        if (answer.state === "replaced") this.#replace(frame, job, called, one, answer.why);
+        all.push({ views: [], missing: 1, stale: new Set(), attempt: before.attempt, why: answer.why });
+        isWhole = false;
+        open++;
+        continue;
+      }
+      if (failed && failed !== called) called.cut ??= `${failed.title.slice(0, -3)} failed, and the matrix is fail-fast`;
+      const states = this.statesIn(called);
+      all.push(...states);
+      if (!states.every(({ ended }) => ended)) {
+        if (!isFirstLook) this.#askFor(called, one, true);
+        isWhole = false;
+        open++;
+        continue;
+      }
+      try {
+        const jobs = Object.fromEntries(called.workflow.jobs.map(({ id: own }) => [own, this.#endOf(called, own)])) satisfies CalledJobs;
+        const { github, vars, inputs = {} } = called.contexts;
+        for (const [name, value] of Object.entries(outputsOfCall(job.call, { github, vars, inputs }, jobs))) {
+          if (value !== "" || !outputs.has(name)) outputs.set(name, value);
+        }
+      } catch (error) {
+        if (!(error instanceof SeatrialError)) throw error;
+        const decision = { kind: "invalid", message: error.message } as const;
+        return this.#idleCall(frame, job, decision, { ...before, stale: new Set() });
+      }
+    }
+    const views = [...before.idle, ...all.flatMap((state) => state.views)];
+    const stale = new Set([...before.idle.filter((view) => before.stale.has(view)), ...all.flatMap((state) => [...state.stale])]);
+    const missing = all.reduce((sum, state) => sum + state.missing, 0);
+    const attempt = Math.max(1, ...(all.length > 0 ? all.map((state) => state.attempt) : [before.attempt]));
+    const why = all.find((state) => state.why !== undefined)?.why;
+    if (!isWhole || stale.size > 0) return { views, missing, stale, attempt, ...(why === undefined ? {} : { why }) };
+    const inside = all.flatMap((state) => state.views);
+    return { views, missing, stale, attempt, ended: { result: resultOf(inside), outputs: Object.fromEntries(outputs) } };
+  }
+
+  /** The groups of a call: of the job that calls, then of the workflow. */
+  #askFor({ groups: { ofCall, ofCalled } }: Frame & Pick<CallCell, "groups">, of: string, isBegun: boolean): GroupState {
+    const answer: GroupState = ofCall ? this.ask({ ...ofCall, of, isBegun }) : { state: "held" };
+    return answer.state === "held" && ofCalled ? this.ask({ ...ofCalled, of: `${of}/`, isBegun }) : answer;
+  }
+
+  /** Another took its place in its group: one JobRun says so. */
+  #replace(frame: Frame, job: Job, { title }: Frame, id: string, why: string): void {
+    const { skip: _skip, ...spec } = inFrame(frame, idleJobRun(job, { skip: "" }));
+    const name = jobRunName(this.#input.run, id, 0);
+    this.create.push({ name, spec: { ...spec, job: id, name: title.slice(0, -3), abort: why.slice(0, 1024) } });
+  }
+
+  #frameOf(
+    frame: Frame,
+    job: Job & { call: Call },
+    cell: CallCell,
+    prefix: string,
+    selection: Selection,
+    needs: readonly JobState[],
+  ): Frame {
+    const { github, vars } = frame.contexts;
     return {
-      isSuccess: !isAborted && results.every((result) => result === "success"),
-      isFailure: !isAborted && results.includes("failure"),
-      isCancelled: isAborted,
+      workflow: job.call.workflow,
+      contexts: { github, vars, inputs: cell.inputs },
+      selection,
+      prefix,
+      title: `${frame.title}${cell.name} / `,
+      secrets: cell.secrets ? [...frame.secrets, cell.secrets] : frame.secrets,
+      inputs: JSON.stringify(cell.inputs),
+      needs: job.needs.length > 0 ? job.needs.map((need) => frame.prefix + need) : frame.needs,
+      attempt: Math.max(frame.attempt, ...needs.map((need) => need.attempt)),
+      cut: frame.cut,
     };
   }
 
-  #endOf(id: string): NonNullable<JobState["ended"]> {
-    return this.stateOf(this.#jobs.get(id)!).ended ?? { result: "skipped", outputs: {} };
+  /** Of all jobs that a call has in its place. */
+  #viewsBelow(id: string): JobRunView[] {
+    return [...this.#views].flatMap(([job, views]) => (isCalledBy(job, id) ? views : []));
+  }
+
+  #viewsIn({ prefix }: Frame): JobRunView[] {
+    return [...this.#views].flatMap(([job, views]) => (job.startsWith(prefix) ? views : []));
+  }
+
+  // -- what jobs see
+
+  #needsOf(frame: Frame, job: Job): JobState[] {
+    return job.needs.map((need) => this.stateOf(frame, jobOf(frame.workflow, need)));
+  }
+
+  #contextsOf(frame: Frame, job: Job): JobContexts {
+    return { ...frame.contexts, needs: Object.fromEntries(job.needs.map((id) => [id, this.#endOf(frame, id)])) };
+  }
+
+  /** `success()` and `failure()` look at all ancestors, not only at those in `needs`. */
+  #statusOf(frame: Frame, job: Job): Status {
+    const results = [...this.#ancestorsOf(frame, job)].map((id) => this.#endOf(frame, id).result);
+    const isCancelled = frame.cut !== undefined;
+    return {
+      isSuccess: !isCancelled && results.every((result) => result === "success"),
+      isFailure: !isCancelled && results.includes("failure"),
+      isCancelled,
+    };
+  }
+
+  #endOf(frame: Frame, id: string): NonNullable<JobState["ended"]> {
+    return this.#states.get(frame.prefix + id)?.ended ?? { result: "skipped", outputs: {} };
   }
 
   /** A set that grows while it is walked. */
-  #ancestorsOf(job: Job): Set<string> {
+  #ancestorsOf({ workflow }: Frame, job: Job): Set<string> {
     const found = new Set(job.needs);
-    for (const id of found) for (const need of this.#jobs.get(id)!.needs) found.add(need);
+    for (const id of found) for (const need of jobOf(workflow, id).needs) found.add(need);
     return found;
   }
 }
 
-/** Whether all JobRuns of a job are there, as far as they themselves can tell; a selection of cells has to be decided anew. */
-function isComplete(views: readonly JobRunView[]): boolean {
-  const [first] = views;
-  if (!first) return false;
-  if (first.spec.skip !== undefined || first.spec.invalid !== undefined) return true;
-  return views.length === strategyOf(first.spec)["job-total"];
+/** What was decided of a job of a workflow, as a job of the run. */
+function inFrame({ prefix, title, inputs, secrets, needs }: Frame, spec: PlannedJobRun): PlannedJobRun {
+  if (prefix === "") return spec;
+  return {
+    ...spec,
+    job: prefix + spec.job,
+    name: title + spec.name,
+    needs: spec.needs?.length ? spec.needs.map((need) => prefix + need) : [...needs],
+    ...(inputs === undefined ? {} : { inputsContext: inputs }),
+    ...(secrets.length > 0 && { secrets }),
+  };
 }
 
-function strategyOf({ strategyContext }: Pick<PlannedJobRun, "strategyContext">): { "job-index"?: number; "job-total"?: number } {
-  return strategyContext === undefined ? {} : (JSON.parse(strategyContext) as object);
-}
+/** Why a JobRun of a call is no more: it said that nothing was called, and in a later attempt something is. */
+const replaced = "the jobs that it calls run";
 
-function indexIn(spec: Pick<PlannedJobRun, "strategyContext">): number | undefined {
-  return strategyOf(spec)["job-index"];
-}
-
-function indexOf({ spec }: JobRunView): number {
-  return indexIn(spec) ?? 0;
-}
-
-function attemptOf({ spec }: JobRunView): number {
-  return spec.attempt ?? 1;
-}
-
-/** Absent until its attempt has ended. */
-function verdictOf(view: JobRunView): Verdict | undefined {
-  return hasEnded(view) ? view.status?.verdict : undefined;
-}
-
-/** The verdict as the run counts it: a failure that was allowed for is none. */
-function countedVerdict(view: JobRunView): Verdict | undefined {
-  const verdict = verdictOf(view);
-  const isFailure = verdict === "failed" || verdict === "error" || verdict === "timed-out";
-  return isFailure && view.spec.continueOnError ? "passed" : verdict;
-}
-
-/** The worst of its cells. */
-function resultOf(views: readonly JobRunView[]): JobResult {
-  const verdict = worstVerdict(views.flatMap((view) => countedVerdict(view) ?? []));
-  if (verdict === "passed") return "success";
-  if (verdict === "aborted") return "cancelled";
-  return verdict === "skipped" || verdict === undefined ? "skipped" : "failure";
-}
-
-/** Of all cells together: the last that says something wins. */
-function outputsOf(views: readonly JobRunView[]): Record<string, string> {
-  const outputs = new Map<string, string>();
-  for (const [name, value] of views.flatMap(({ status }) => Object.entries(status?.outputs ?? {}))) {
-    if (value !== "" || !outputs.has(name)) outputs.set(name, value);
-  }
-  return Object.fromEntries(outputs);
+function isReplaced({ spec }: JobRunView): boolean {
+  return spec.skip === replaced;
 }
 
 // ---- The run
@@ -365,7 +564,10 @@ function statusOf(states: readonly JobState[], { isAborted, jobRuns }: RunInput)
   const missing = states.reduce((sum, state) => sum + state.missing, 0);
   if (missing > 0) count("waiting", missing);
   const total = views.length + missing;
-  if (states.some(({ ended }) => !ended)) return { phase: jobRuns.length === 0 ? "Pending" : "Running", counts, total };
+  if (states.some(({ ended }) => !ended)) {
+    const why = states.find((state) => state.why !== undefined)?.why;
+    return { phase: jobRuns.length === 0 ? "Pending" : "Running", ...(why === undefined ? {} : { message: why }), counts, total };
+  }
 
   // An abort that came before all had ended shows, even when nothing ran that it could end.
   const cut = isAborted && views.some((view) => ["skipped", "aborted"].includes(verdictOf(view) ?? ""));

@@ -5,43 +5,121 @@
 import { InvalidError, formatProblem, type Place, type Problem, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { clusterNameProblem } from "../resources/cluster.ts";
-import type { Path } from "../resources/finding.ts";
+import { formatPath, type Path } from "../resources/finding.ts";
 import { type StepSpec, stepSchema } from "../resources/job-run.ts";
-import { anyOf, shown } from "../resources/schema.ts";
+import { shown } from "../resources/schema.ts";
 import { didYouMean } from "../resources/suggest.ts";
+import { type BuiltIn, builtInOf, ignoredInputs, inputMistake, missingInputs, versionMistake } from "./built-in.ts";
 import { readClusterSpec } from "./clusters.ts";
+import { readContainer, readServices } from "./containers.ts";
 import { holdsExpressions, plainValue } from "./evaluate.ts";
 import { holdsExpression } from "./expressions.ts";
-import { checkoutInputs, keyOf } from "./keys.ts";
+import { hoist, type Hoisted } from "./hoist.ts";
+import { keyOf } from "./keys.ts";
+import { readConcurrency, readDefaults, readEnvironment, readPermissions } from "./job-keys.ts";
 import { expandMatrix } from "./matrix.ts";
-import { patternMistake } from "./pattern.ts";
+import { readTriggers } from "./read-triggers.ts";
+import {
+  besideUses,
+  type CalledFiles,
+  type FetchCalled,
+  CallGraph,
+  checkCall,
+  permissionProblems,
+  readInterface,
+  readPassedSecrets,
+  readWith,
+} from "./read-calls.ts";
 import { findLabelMistakes, type RunsOnRule } from "./runs-on.ts";
-import { type Entry, type Node, readTree, type Source, valueOf } from "./tree.ts";
-import { pullRequestTypes, type PullRequestTrigger, type PushTrigger, type Triggers } from "./triggers.ts";
+import { shellMistake } from "./shells.ts";
+import { type Entry, type Node, placeAt, readTree, type Scalar, type Source, valueOf } from "./tree.ts";
+import type { Triggers } from "./triggers.ts";
 import { isNull, type Read, type ScalarType, textIn, ValueReader } from "./values.ts";
-import type { Job, Workflow } from "./workflow.ts";
+import { usesMistake } from "./uses.ts";
+import type { ActionMention, CallInterface, Concurrency, Job, Permissions, RunDefaults, Workflow } from "./workflow.ts";
 
 /**
  * @param file as the user named it: it is the first part of each problem.
  * @param rules what labels of one's own mean.
- * @throws InvalidError with all problems of the file.
+ * @param called workflow files of the same tree, which its jobs can call. Default: none.
+ * @throws InvalidError with all problems of the file, and of those that it calls.
  */
-export function readWorkflow(text: string, file: string, rules: readonly RunsOnRule[] = []): Workflow {
-  const source = readTree(text, file);
-  if (!source.root && source.problems.length === 0) {
-    throw new InvalidError([{ place: { file, line: 1, column: 1 }, path: "", message: "is empty: a workflow has `on` and `jobs`" }]);
-  }
-  const reader = new WorkflowReader(source, rules);
-  const workflow = source.root && reader.read(source.root, file);
-  const problems = inOrder(reader.problems);
-  if (problems.length > 0 || !workflow) throw new InvalidError(problems);
+export function readWorkflow(text: string, file: string, rules: readonly RunsOnRule[] = [], called: CalledFiles = new Map()): Workflow {
+  const { workflow, problems } = readWithCalls(text, file, rules, called);
+  if (!workflow) throw new InvalidError(problems);
   return workflow;
 }
 
-/** Each once, in the order of the file; of very many the first. */
-function inOrder(problems: readonly Problem[]): Problem[] {
+/** The same, where it is of use which files it calls although something is wrong. @returns the workflow, or what is wrong with it. */
+export function readWithCalls(
+  text: string,
+  file: string,
+  rules: readonly RunsOnRule[],
+  called: CalledFiles,
+  refused: ReadonlyMap<string, string> = new Map(),
+): { workflow?: Workflow; problems: Problem[]; calls: string[]; missing: string[] } {
+  const problems: Problem[] = [];
+  const notices: Problem[] = [];
+  const actions: ActionMention[] = [];
+  const graph = new CallGraph(called, refused, (each, path) => {
+    const source = readTree(each, path);
+    if (!source.root && source.problems.length === 0)
+      problems.push({ place: { file: path, line: 1, column: 1 }, path: "", message: "is empty: a workflow has `on` and `jobs`" });
+    const reader = new WorkflowReader(source, rules, graph);
+    const read = source.root && reader.read(source.root, path);
+    problems.push(...reader.problems);
+    notices.push(...reader.notices);
+    actions.push(...reader.actions);
+    return read;
+  });
+  const workflow = graph.enter(text, file);
+  const size = graph.jobsIn(file);
+  if (workflow && size > limits.workflowJobs && workflow.jobs.length <= limits.workflowJobs) {
+    const message = `has ${size} jobs with those of the workflows that it calls, and can have at most ${limits.workflowJobs}`;
+    problems.push({ place: { file, line: 1, column: 1 }, path: "jobs", message });
+  }
+  if (problems.length === 0 && workflow) problems.push(...permissionProblems(workflow));
+  const { files: calls, missing } = graph;
+  const files = [file, ...calls];
+  if (problems.length > 0 || !workflow) return { problems: inOrder(problems, files), calls, missing };
+  return { workflow: { ...workflow, calls, actions, notices: inOrder(notices, files) }, problems: [], calls, missing };
+}
+
+/**
+ * The same with workflows of other repositories, which are fetched as they are found.
+ * @returns beside it the texts of all that can be called, those that were fetched among them.
+ */
+export async function readFollowing(
+  text: string,
+  file: string,
+  rules: readonly RunsOnRule[],
+  called: CalledFiles,
+  fetch: FetchCalled | undefined,
+): Promise<Omit<ReturnType<typeof readWithCalls>, "missing"> & { files: CalledFiles }> {
+  const files = new Map(called);
+  const refused = new Map<string, string>();
+  for (;;) {
+    const { missing, ...read } = readWithCalls(text, file, rules, files, refused);
+    if (missing.length === 0 || !fetch) return { ...read, files };
+    // Each turn answers for some that none before it did, and there are no more than can be called.
+    for (const uses of new Set(missing)) {
+      try {
+        const isTooMany = files.size - called.size + refused.size >= limits.calledWorkflows;
+        if (isTooMany) throw new SeatrialError("invalid", `${limits.calledWorkflows} other files can be called, and no more`);
+        files.set(uses, await fetch(uses));
+      } catch (error) {
+        if (!(error instanceof SeatrialError)) throw error;
+        refused.set(uses, `${uses} cannot be had: ${error.message}`);
+      }
+    }
+  }
+}
+
+/** Each once, in the order of the files; of very many the first. */
+function inOrder(problems: readonly Problem[], files: readonly string[]): Problem[] {
   const each = [...new Map(problems.map((problem) => [formatProblem(problem), problem])).values()];
-  each.sort((a, b) => a.place!.line - b.place!.line || a.place!.column - b.place!.column);
+  const order = ({ place }: Problem) => files.indexOf(place!.file);
+  each.sort((a, b) => order(a) - order(b) || a.place!.line - b.place!.line || a.place!.column - b.place!.column);
   const [first, ...others] = each.splice(limits.workflowProblems);
   if (first) each.push({ ...first, path: "", message: `and ${others.length + 1} more problems from here on` });
   return each;
@@ -54,6 +132,12 @@ function ownName(job: Draft, all: readonly Draft[]): Pick<Job, "name"> {
   return isShared ? { name: { ...name, text: `${name.text} [${id}]` } } : {};
 }
 
+/** What is wrong with a `shell`, as the end of a sentence. */
+function shellProblem(shell: string): string | undefined {
+  const mistake = shell === "" ? undefined : shellMistake(shell);
+  return mistake === undefined ? undefined : `${shown(shell)} ${mistake}`;
+}
+
 /** A job before its `needs` are looked up. */
 interface Draft extends Omit<Job, "needs" | "env"> {
   needs: { name: string; place: Place; path: Path }[];
@@ -64,10 +148,20 @@ interface Draft extends Omit<Job, "needs" | "env"> {
 
 class WorkflowReader extends ValueReader {
   readonly #rules: readonly RunsOnRule[];
+  readonly #graph: CallGraph;
+  /** What steps use, but for actions that are part of Seatrial. */
+  readonly actions: ActionMention[] = [];
+  #interface: CallInterface | undefined;
+  /** `defaults.run` and `permissions` of the workflow. */
+  #defaults: RunDefaults = {};
+  #permissions: Permissions | undefined;
+  /** Of the workflow, above its jobs. */
+  #notices: readonly Problem[] = [];
 
-  constructor(source: Source, rules: readonly RunsOnRule[]) {
+  constructor(source: Source, rules: readonly RunsOnRule[], graph: CallGraph) {
     super(source);
     this.#rules = rules;
+    this.#graph = graph;
   }
 
   read(root: Node, file: string): Workflow {
@@ -75,11 +169,28 @@ class WorkflowReader extends ValueReader {
     let on: Triggers = {};
     let env: Record<string, string> = {};
     let drafts: Draft[] = [];
-    const seen = this.keys(root, "", [], root.place, {
+    let runName: Scalar | undefined;
+    let concurrency: Concurrency | undefined;
+    // What jobs have from the workflow is read before them, wherever it stands.
+    const first = ["defaults", "permissions"];
+    const entries =
+      root.kind === "map" ? root.entries.toSorted((a, b) => Number(first.includes(b.key)) - Number(first.includes(a.key))) : [];
+    const sorted = root.kind === "map" ? { ...root, entries } : root;
+    const seen = this.keys(sorted, "", [], root.place, {
       name: (value, path) => (name = this.text(value, path, "name") || file),
-      on: (value, path) => (on = this.#on(value, path)),
+      "run-name": (value, path) => (runName = this.scalar(value, path, "run-name", "text")),
+      defaults: (value, path, place) => (this.#defaults = readDefaults(this, value, path, place, "defaults", shellProblem)),
+      permissions: (value, path, place) => (this.#permissions = readPermissions(this, value, path, place)),
+      concurrency: (value, path, place) => (concurrency = readConcurrency(this, value, path, place, "concurrency")),
+      on: (value, path) => {
+        const call: Read = (each, at, place) => (this.#interface = readInterface(this, each, at, place));
+        on = readTriggers(this, value, path, call);
+      },
       env: (value, path) => (env = this.texts(value, path, "env")),
-      jobs: (value, path, place) => (drafts = this.#jobs(value, path, place)),
+      jobs: (value, path, place) => {
+        this.#notices = this.notices.slice();
+        drafts = this.#jobs(value, path, place);
+      },
     });
     for (const key of ["on", "jobs"]) {
       if (root.kind === "map" && !seen.has(key)) this.report(root.place, [key], "is required");
@@ -94,85 +205,18 @@ class WorkflowReader extends ValueReader {
       return { ...job, ...ownName(draft, drafts), env: { ...env, ...job.env }, needs: this.#needs(draft, drafts) };
     });
     this.#refuseCycles(drafts, jobs);
-    return { path: file, name, on, jobs };
-  }
-
-  // ---- on
-
-  #on(node: Node, path: Path): Triggers {
-    const on: { push?: PushTrigger; pull_request?: PullRequestTrigger } = {};
-    const push: Read = (value, at, place) => (on.push = this.#push(value, at, place));
-    const pullRequest: Read = (value, at, place) => (on.pull_request = this.#pullRequest(value, at, place));
-    const events: Record<string, Read> = { push, pull_request: pullRequest };
-    if (node.kind === "map") {
-      this.keys(node, "on", path, node.place, events);
-    } else {
-      for (const name of this.list(node, path)) {
-        const event = this.key("on", name.text, name.place, path);
-        if (event) events[name.text]!({ ...name, value: null, text: "" }, path, name.place);
-      }
-    }
-    if ((node.kind === "map" && node.entries.length === 0) || (node.kind === "list" && node.items.length === 0)) {
-      this.report(node.place, path, "must name an event: push, pull_request");
-    }
-    return on;
-  }
-
-  #push(node: Node, path: Path, place: Place): PushTrigger {
-    const push: { -readonly [key in keyof PushTrigger]: PushTrigger[key] } = {};
-    if (isNull(node)) return push;
-    this.keys(node, "on.push", path, place, {
-      branches: (value, at) => (push.branches = this.#patterns(value, at)),
-      "branches-ignore": (value, at) => (push.branchesIgnore = this.#patterns(value, at, "branches")),
-      tags: (value, at) => (push.tags = this.#patterns(value, at)),
-      "tags-ignore": (value, at) => (push.tagsIgnore = this.#patterns(value, at, "tags")),
-    });
-    this.#refuseBoth(node, path, "branches");
-    this.#refuseBoth(node, path, "tags");
-    return push;
-  }
-
-  #pullRequest(node: Node, path: Path, place: Place): PullRequestTrigger {
-    const on: { -readonly [key in keyof PullRequestTrigger]: PullRequestTrigger[key] } = { types: pullRequestTypes };
-    if (isNull(node)) return on;
-    this.keys(node, "on.pull_request", path, place, {
-      types: (value, at) => {
-        const types = this.list(value, at);
-        for (const type of types) {
-          if (pullRequestTypes.some((known) => known === type.text)) continue;
-          this.report(
-            type.place,
-            at,
-            `${shown(type.text)} is not supported: ${anyOf(pullRequestTypes)}${didYouMean(type.text, pullRequestTypes)}`,
-          );
-        }
-        on.types = pullRequestTypes.filter((known) => types.some((type) => type.text === known));
-      },
-      branches: (value, at) => (on.branches = this.#patterns(value, at)),
-      "branches-ignore": (value, at) => (on.branchesIgnore = this.#patterns(value, at, "branches")),
-    });
-    this.#refuseBoth(node, path, "branches");
-    return on;
-  }
-
-  /** @param ignored set for a `-ignore`: the key that should be used when some of the patterns begin with `!`. */
-  #patterns(node: Node, path: Path, ignored?: string): string[] {
-    const patterns = this.list(node, path);
-    for (const { text, place } of patterns) {
-      const mistake = patternMistake(text);
-      if (mistake) this.report(place, path, `pattern ${shown(text)} ${mistake}`);
-      else if (ignored && text.startsWith("!")) this.report(place, path, `pattern ${shown(text)}: patterns with ! belong in ${ignored}`);
-    }
-    if (!ignored && patterns.length > 0 && patterns.every(({ text }) => text.startsWith("!"))) {
-      this.report(patterns[0]!.place, path, "patterns with ! alone match nothing: begin with one of what is wanted");
-    }
-    return patterns.map(({ text }) => text);
-  }
-
-  #refuseBoth(node: Node, path: Path, name: string): void {
-    const both = node.kind === "map" ? node.entries.filter(({ key }) => key === name || key === `${name}-ignore`) : [];
-    if (both.length > 1)
-      this.report(both[1]!.place, [...path, both[1]!.key], `cannot stand beside ${both[0]!.key}; use ${name} with ! in front of a pattern`);
+    return {
+      path: file,
+      name,
+      on,
+      ...(this.#interface && { interface: this.#interface }),
+      ...(runName && { runName }),
+      ...(concurrency && { concurrency }),
+      jobs,
+      calls: [],
+      actions: [],
+      notices: [],
+    };
   }
 
   // ---- jobs
@@ -191,8 +235,11 @@ class WorkflowReader extends ValueReader {
   }
 
   #job({ key: id, place, value: node }: Entry, path: Path): Draft {
-    const job: Draft = { id, place, needs: [], clusters: [], env: {}, outputs: {}, steps: [], characters: 0 };
+    const job: Draft = { id, place, needs: [], clusters: [], env: {}, outputs: {}, steps: [], notices: [], characters: 0 };
+    const noticesBefore = this.notices.length;
     const clusters: { name: string; node: Node }[] = [];
+    let hoisted: Hoisted[] = [];
+    let defaults = this.#defaults;
     const before = this.characters;
     const prefix = "jobs.<job_id>";
     const keep = (field: "name" | "timeoutMinutes" | "continueOnError" | "condition", key: string, type: ScalarType): Read => {
@@ -211,6 +258,21 @@ class WorkflowReader extends ValueReader {
         job.runsOn = value;
         this.#runsOn(value, at, where);
       },
+      concurrency: (value, at, where) => {
+        const read = readConcurrency(this, value, at, where, `${prefix}.concurrency`);
+        if (read) job.concurrency = read;
+      },
+      permissions: (value, at, where) => (job.permissions = readPermissions(this, value, at, where)),
+      environment: (value, at, where) => {
+        const read = readEnvironment(this, value, at, where);
+        if (read) job.environment = read;
+      },
+      defaults: (value, at, where) => {
+        defaults = { ...defaults, ...readDefaults(this, value, at, where, `${prefix}.defaults`, shellProblem) };
+      },
+      uses: (value, at, where) => this.#call(job, node, value, at, where),
+      with: () => {}, // Read with `uses`, which it belongs to; so is `secrets`.
+      secrets: () => {},
       env: (value, at) => (job.env = this.texts(value, at, `${prefix}.env`)),
       outputs: (value, at) => (job.outputs = this.texts(value, at, `${prefix}.outputs`)),
       strategy: (value, at, where) => this.#strategy(job, value, at, where),
@@ -226,18 +288,58 @@ class WorkflowReader extends ValueReader {
           this.#cluster(entry.value, [...at, entry.key], entry.place, `${prefix}.clusters.<name>`);
         }
       },
-      steps: (value, at, where) => (job.steps = this.#steps(value, at, where)),
+      container: (value, at, where) => {
+        const container = readContainer(this, `${prefix}.container`, value, at, where);
+        if (container) job.container = container;
+      },
+      services: (value, at, where) => (job.services = readServices(this, value, at, where)),
+      steps: (value, at, where) => {
+        job.steps = this.#steps(value, at, where);
+        hoisted = this.#hoist(value, at);
+      },
     });
+    for (const { name, node: spec, place: where } of hoisted) {
+      if (clusters.every((other) => other.name !== name)) clusters.push({ name, node: spec });
+      else this.report(where, path, `has two clusters of the name ${name}: one of them comes from this step`);
+    }
     job.clusters = clusters;
     if (clusters.length > 8) this.report(place, path, `has ${clusters.length} clusters, and can have at most 8`);
     if (clusters.filter(({ name }) => name === "cluster").length > 1) {
       this.report(place, [...path, "clusters"], "one is called cluster, which is the name of the one in `cluster`");
     }
-    if (node.kind === "map" && !seen.has("steps") && !node.entries.some(({ key }) => key === "uses")) {
+    for (const [key, at] of seen) {
+      const isMisplaced = seen.has("uses") ? !besideUses.has(key) : key === "with" || key === "secrets";
+      if (!isMisplaced) continue;
+      const why = seen.has("uses") ? "cannot stand beside `uses`: the workflow that is called says that" : "belongs to `uses`";
+      this.report(at, [...path, key], why);
+    }
+    const permissions = job.permissions ?? this.#permissions;
+    if (permissions) job.permissions = permissions;
+    for (const step of job.steps) if (step.run !== undefined) Object.assign(step, { ...defaults, ...step });
+    if (node.kind === "map" && !seen.has("steps") && !seen.has("uses")) {
       this.report(place, [...path, "steps"], "is required: what the job does");
     }
+    // What is noticed of a step, its own log says.
+    const ofWorkflow = this.#notices.filter((notice) => !(seen.has("permissions") && notice.path.startsWith("permissions")));
+    const noticed = [...ofWorkflow, ...this.notices.slice(noticesBefore)].filter((notice) => !notice.path.includes(".steps["));
+    job.notices = noticed.map(({ path: at, message }) => `${at}: ${message}`).slice(0, 20);
     job.characters = this.characters - before;
     return job;
+  }
+
+  #call(job: Draft, node: Node, value: Node, path: Path, place: Place): void {
+    const found = this.#graph.follow(this.text(value, path, "jobs.<job_id>.uses"));
+    if (typeof found === "string") this.report(value.place, path, found);
+    const jobPath = path.slice(0, -1);
+    const read = <T>(key: string, how: (reader: ValueReader, given: Node, at: Path, where: Place) => T): T | undefined => {
+      const given = valueOf(node, key);
+      return given && !isNull(given) ? how(this, given, [...jobPath, key], placeAt(node, [key], "key")) : undefined;
+    };
+    const inputs = read("with", readWith) ?? [];
+    const secrets = read("secrets", readPassedSecrets) ?? {};
+    if (typeof found !== "object") return;
+    job.call = { place, workflow: found, inputs, secrets };
+    checkCall(this, job.call, jobPath, valueOf(node, "secrets"));
   }
 
   #strategy(job: Draft, node: Node, path: Path, place: Place): void {
@@ -265,12 +367,19 @@ class WorkflowReader extends ValueReader {
   }
 
   #runsOn(node: Node, path: Path, place: Place): void {
+    const prefix = "jobs.<job_id>.runs-on";
+    const labels: Scalar[] = [];
     if (node.kind === "map") {
-      this.keys(node, "jobs.<job_id>.runs-on", path, place, {});
-      return;
+      const add: Read = (value, at) => {
+        labels.push(...this.list(value, at));
+        this.expressions(value, at, prefix);
+      };
+      this.keys(node, prefix, path, place, { group: add, labels: add });
+      if (node.entries.length === 0) this.report(place, path, "must have a group or labels");
+    } else {
+      labels.push(...this.list(node, path));
+      this.expressions(node, path, prefix);
     }
-    const labels = this.list(node, path);
-    this.expressions(node, path, "jobs.<job_id>.runs-on");
     if (node.kind === "list" && labels.length === 0) this.report(place, path, "has no label; leave it out, or write ubuntu-latest");
     if (holdsExpressions(node)) return;
     const mistakes = findLabelMistakes(
@@ -328,22 +437,20 @@ class WorkflowReader extends ValueReader {
       "timeout-minutes": keep("timeoutMinutes", "timeout-minutes", "minutes"),
       shell: (value, at) => {
         step.shell = this.text(value, at, `${prefix}.shell`);
-        if (["", "bash", "sh"].includes(step.shell) || step.shell.includes("{0}")) return;
-        this.report(
-          value.place,
-          at,
-          `must be bash, sh or a command with {0} for the script's file, as in \`python3 {0}\`, and is ${shown(step.shell)}`,
-        );
+        const mistake = shellProblem(step.shell);
+        if (mistake) this.report(value.place, at, mistake);
       },
       env: (value, at) => (step.env = this.texts(value, at, `${prefix}.env`)),
       uses: (value, at) => {
         step.uses = this.text(value, at, `${prefix}.uses`);
-        if (/^actions\/checkout@\S+$/.test(step.uses)) return;
-        const message =
-          step.uses === "actions/checkout"
-            ? "lacks its version, as in actions/checkout@v5"
-            : `${shown(step.uses)}: only actions/checkout works; other actions come later`;
-        this.report(value.place, at, message);
+        if (builtInOf(step.uses)) {
+          const mistake = versionMistake(step.uses);
+          if (mistake !== undefined) this.report(value.place, at, mistake);
+          return;
+        }
+        const mistake = usesMistake(step.uses);
+        if (mistake !== undefined) this.report(value.place, at, `${shown(step.uses)} ${mistake}`);
+        else this.actions.push({ uses: step.uses, place: value.place, path: formatPath(at) });
       },
       with: (value, at) => {
         step.with = this.texts(value, at, `${prefix}.with`);
@@ -357,19 +464,33 @@ class WorkflowReader extends ValueReader {
       if (seen.has(key) && kinds.length === 1)
         this.report(seen.get(key)!, [...path, key], `belongs to \`${key === "with" ? "uses" : "run"}\`, and the step has \`${kinds[0]}\``);
     }
-    if (step.uses?.startsWith("actions/checkout@")) this.#checkout(valueOf(node, "with"), [...path, "with"]);
+    const builtIn = step.uses === undefined ? undefined : builtInOf(step.uses);
+    if (builtIn) this.#inputs(builtIn, valueOf(node, "with"), node.place, [...path, "with"]);
     this.bound(stepSchema.safeParse(step).error?.issues, node.place, path);
     return step;
   }
 
-  #checkout(inputs: Node | undefined, path: Path): void {
-    for (const { key, value, place } of inputs?.kind === "map" ? inputs.entries : []) {
-      const isKnown = Object.hasOwn(checkoutInputs, key);
-      const taken = isKnown ? checkoutInputs[key] : [];
-      if (!taken || (isKnown && ["", ...taken].includes(textIn(value)))) continue;
-      const message = isKnown ? "comes later" : `is not an input of actions/checkout${didYouMean(key, Object.keys(checkoutInputs))}`;
-      this.report(place, [...path, key], message);
+  /** Clusters that steps ask for. */
+  #hoist(steps: Node, path: Path): Hoisted[] {
+    const items = steps.kind === "list" ? steps.items : [];
+    const hoisted = items.flatMap((step, i) => hoist(step, [...path, i], (place, at, message) => this.report(place, at, message)));
+    for (const { node, path: at, place } of hoisted) this.#cluster(node, at, place, "jobs.<job_id>.cluster");
+    return hoisted;
+  }
+
+  /** `with` of an action that is part of Seatrial. */
+  #inputs(builtIn: BuiltIn, inputs: Node | undefined, where: Place, path: Path): void {
+    const entries = inputs?.kind === "map" ? inputs.entries : [];
+    for (const { key, value, place } of entries) {
+      const mistake = inputMistake(builtIn, key, textIn(value));
+      if (mistake !== undefined) this.report(place, [...path, key], mistake);
+      for (const message of ignoredInputs(builtIn, { [key]: textIn(value) })) this.notice(place, [...path, key], message);
     }
+    for (const name of missingInputs(
+      builtIn,
+      entries.map(({ key }) => key),
+    ))
+      this.report(where, [...path, name], `is required by ${builtIn.name}`);
   }
 
   // ---- the graph of jobs

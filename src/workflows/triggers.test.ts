@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { matchesAny, patternMistake } from "./pattern.ts";
-import { isTriggered, type Triggers, type TriggerEvent } from "./triggers.ts";
+import { type Cron, parseCron } from "./cron.ts";
+import { isTriggered, type PathFilter, type Triggers, type TriggerEvent } from "./triggers.ts";
 
 test.each<[pattern: string, matching: string[], others: string[]]>([
   ["main", ["main"], ["Main", "mains", "x/main"]],
@@ -68,8 +69,15 @@ test("any pattern of letters, slashes and stars matches what the regular express
 
 describe("what starts a workflow", () => {
   const push = (ref: string): TriggerEvent => ({ event: "push", ref });
-  const pull = (baseRef: string, action?: string): TriggerEvent => ({ event: "pull_request", ref: "refs/pull/7/merge", baseRef, action });
+  const pull = (baseRef: string, action?: string): TriggerEvent => ({
+    event: "pull_request",
+    ref: "refs/pull/7/merge",
+    baseRef,
+    actions: action === undefined ? undefined : [action],
+  });
   const types = ["opened", "synchronize", "reopened"] as const;
+  const ref = "refs/heads/main";
+  const schedule = [{ cron: parseCron("0 3 * * *") as Cron, timeZone: "UTC" }];
   test.each<[string, Triggers, TriggerEvent, boolean]>([
     ["push, branch", { push: {} }, push("refs/heads/main"), true],
     ["push, tag", { push: {} }, push("refs/tags/v1"), true],
@@ -92,7 +100,62 @@ describe("what starts a workflow", () => {
     ["pull request to a branch", { pull_request: { types, branches: ["releases/**"] } }, pull("releases/1/2"), true],
     ["pull request to another branch", { pull_request: { types, branches: ["releases/**"] } }, pull("main"), false],
     ["pull request, ignored branch", { pull_request: { types, branchesIgnore: ["main"] } }, pull("main"), false],
+    ["merge group", { merge_group: {} }, { event: "merge_group", ref: "refs/heads/q", baseRef: "main" }, true],
+    [
+      "merge group to another branch",
+      { merge_group: { branches: ["x"] } },
+      { event: "merge_group", ref: "refs/heads/q", baseRef: "main" },
+      false,
+    ],
+    ["dispatch", { workflow_dispatch: { inputs: {} } }, { event: "workflow_dispatch", ref }, true],
+    ["dispatch of one that has none", { push: {} }, { event: "workflow_dispatch", ref }, false],
+    ["repository dispatch", { repository_dispatch: {} }, { event: "repository_dispatch", ref, actions: ["x"] }, true],
+    [
+      "repository dispatch, type",
+      { repository_dispatch: { types: ["x", "y"] } },
+      { event: "repository_dispatch", ref, actions: ["y"] },
+      true,
+    ],
+    [
+      "repository dispatch, other type",
+      { repository_dispatch: { types: ["x"] } },
+      { event: "repository_dispatch", ref, actions: ["y"] },
+      false,
+    ],
+    [
+      "release, one of several words",
+      { release: { types: ["released"] } },
+      { event: "release", ref, actions: ["published", "released"] },
+      true,
+    ],
+    ["release, none of them", { release: { types: ["deleted"] } }, { event: "release", ref, actions: ["published"] }, false],
+    ["schedule", { schedule }, { event: "schedule", ref, schedule: { cron: "0 3 * * *", timeZone: "UTC" } }, true],
+    ["schedule, whatever", { schedule }, { event: "schedule", ref }, true],
+    ["schedule, other time", { schedule }, { event: "schedule", ref, schedule: { cron: "0 4 * * *", timeZone: "UTC" } }, false],
+    ["schedule, other zone", { schedule }, { event: "schedule", ref, schedule: { cron: "0 3 * * *", timeZone: "Europe/Berlin" } }, false],
+    ["create", { create: {} }, { event: "create", ref }, true],
+    ["delete is not create", { create: {} }, { event: "delete", ref }, false],
   ])("%s", (_, on, event, expected) => {
     expect(isTriggered({ on }, event)).toBe(expected);
+  });
+
+  test.each<[string, PathFilter, string[] | undefined, boolean]>([
+    ["paths, one of several", { paths: ["src/**"] }, ["README.md", "src/a/b.ts"], true],
+    ["paths, none", { paths: ["src/**"] }, ["README.md"], false],
+    ["paths, taken out again", { paths: ["src/**", "!src/docs/**"] }, ["src/docs/a.md"], false],
+    ["paths, one taken out and one not", { paths: ["src/**", "!src/docs/**"] }, ["src/docs/a.md", "src/a.ts"], true],
+    ["paths, put in after they were taken out", { paths: ["**", "!docs/**", "docs/a.md"] }, ["docs/a.md"], true],
+    ["paths, a star stays in its folder", { paths: ["*.js"] }, ["a/b.js"], false],
+    ["paths-ignore, all of them", { pathsIgnore: ["docs/**", "*.md"] }, ["docs/a", "b.md"], false],
+    ["paths-ignore, all but one", { pathsIgnore: ["docs/**"] }, ["docs/a", "b.md"], true],
+    ["paths of a change of nothing", { paths: ["**"] }, [], false],
+    ["paths that nobody knows", { paths: ["src/**"] }, undefined, true],
+  ])("%s", (_, filter, paths, expected) => {
+    expect(isTriggered({ on: { push: filter } }, { ...push("refs/heads/main"), paths })).toBe(expected);
+    expect(isTriggered({ on: { push: { ...filter, branches: ["x"] } } }, { ...push("refs/heads/main"), paths }), "and branches").toBe(
+      false,
+    );
+    expect(isTriggered({ on: { push: filter } }, { ...push("refs/tags/v1"), paths }), "paths say nothing of tags").toBe(true);
+    expect(isTriggered({ on: { pull_request: { types, ...filter } } }, { ...pull("main", "opened"), paths })).toBe(expected);
   });
 });

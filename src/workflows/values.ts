@@ -17,6 +17,8 @@ export type Read = (value: Node, path: Path, place: Place) => void;
 /** All `key` parameters are keys of the table; a `path` is where that is in the file. */
 export class ValueReader {
   readonly problems: Problem[];
+  /** What is taken, and does less than it says: never in silence. */
+  readonly notices: Problem[] = [];
   /** Length of all names and texts so far. */
   characters = 0;
   readonly #source: Source;
@@ -140,6 +142,15 @@ export class ValueReader {
 
   report(place: Place, path: Path, message: string): void {
     this.problems.push({ place, path: formatPath(path), message });
+  }
+
+  /** The same about one character of a text. */
+  reportIn(scalar: Scalar, index: number, path: Path, message: string): void {
+    this.report(this.#source.placeIn(scalar, index), path, message);
+  }
+
+  notice(place: Place, path: Path, message: string): void {
+    this.notices.push({ place, path: formatPath(path), message });
   }
 }
 

@@ -130,6 +130,53 @@ describe("a delivery of Gitea", () => {
     expect(() => forge.verify(unsigned, body)).toThrow(expect.objectContaining({ code: "refused" }));
   });
 
+  test("about a pull request and beside its head says what happened, in GitHub's words", async (context) => {
+    const { server, owner, stranger, repository, listener, forge } = await project(context);
+    await server.push(owner, repository, { "a.txt": "a\n" }, { branch: "topic" });
+    const { number } = await server.openPullRequest(owner, repository, { branch: "topic" });
+    await server.addCollaborator(repository, stranger, "write");
+    const of = `/repos/${repository.name}`;
+    const label = await server.api<{ id: number }>("POST", `${of}/labels`, { name: "ready", color: "#00ff00" });
+    const milestone = await server.api<{ id: number }>("POST", `${of}/milestones`, { title: "v1" });
+    const does: [action: string, method: string, path: string, body?: object][] = [
+      ["labeled", "POST", `issues/${number}/labels`, { labels: [label.id] }],
+      ["unlabeled", "DELETE", `issues/${number}/labels`],
+      ["assigned", "PATCH", `pulls/${number}`, { assignee: owner.login }],
+      ["unassigned", "PATCH", `pulls/${number}`, { assignees: [] }],
+      ["milestoned", "PATCH", `pulls/${number}`, { milestone: milestone.id }],
+      ["demilestoned", "PATCH", `issues/${number}`, { milestone: 0 }],
+      ["review_requested", "POST", `pulls/${number}/requested_reviewers`, { reviewers: [stranger.login] }],
+      ["review_request_removed", "DELETE", `pulls/${number}/requested_reviewers`, { reviewers: [stranger.login] }],
+      ["converted_to_draft", "PATCH", `pulls/${number}`, { title: "WIP: a change" }],
+      ["ready_for_review", "PATCH", `pulls/${number}`, { title: "a change" }],
+      ["edited", "PATCH", `pulls/${number}`, { title: "another" }],
+      ["closed", "PATCH", `pulls/${number}`, { state: "closed" }],
+      ["reopened", "PATCH", `pulls/${number}`, { state: "open" }],
+    ];
+    for (const [action, method, path, body] of does) {
+      await server.api(method, `${of}/${path}`, body, { as: owner });
+      const says = ({ event, payload }: { event: string; payload: unknown }) => {
+        const seen = forge.parse({ event, payload });
+        return seen.event === "pull_request" && seen.action === action;
+      };
+      await listener.wait(`that it is ${action}`, says);
+    }
+  });
+
+  test("about a release says which tag it is, and its commit can be asked for", async (context) => {
+    const { server, owner, repository, listener, forge } = await project(context);
+    const sha = await server.push(owner, repository, { "a.txt": "a\n" });
+    await server.api("POST", `/repos/${repository.name}/releases`, { tag_name: "v1/rc", prerelease: true, target_commitish: "main" });
+    const hook = await listener.wait("the release", ({ event }) => event === "release");
+    expect(forge.parse(forge.verify(hook.headers, hook.body))).toMatchObject({
+      event: "release",
+      ref: "refs/tags/v1/rc",
+      actions: ["published", "created", "prereleased"],
+      sender: { login: expect.stringMatching(/./) },
+    });
+    expect(await forge.commitOf(repository.id, "refs/tags/v1/rc")).toBe(sha);
+  });
+
   test("about anything else is ignored, with a reason", async (context) => {
     const { server, owner, repository, listener, forge } = await project(context);
     await server.push(owner, repository, { "a.txt": "a\n" }, { branch: "topic" });

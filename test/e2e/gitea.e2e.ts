@@ -290,9 +290,9 @@ describe("from a push to the line that failed", () => {
       `**1 of 1 job failed** at ${first.slice(0, 10)}:`,
       "",
       expect.stringMatching(
-        new RegExp(`^- \\[\`ci / e2e \\(pull_request\\)\`\\]\\(${server.url}/jobs/${job.name}\\?line=\\d+#L\\d+\\) failed$`),
+        new RegExp(`^- \\[\`ci / e2e \\(pull_request\\)\`\\]\\(${server.url}/jobs/${job.name}\\?attempt=1&line=\\d+#L\\d+\\) failed$`),
       ),
-      expect.stringMatching(/^ {2}- \[`TestWidget`\]\(.*\?line=(\d+)#L\1\): `want 3 widgets, got 2`$/),
+      expect.stringMatching(/^ {2}- \[`TestWidget`\]\(.*\?attempt=1&line=(\d+)#L\1\): `want 3 widgets, got 2`$/),
       expect.stringContaining("`<img src=x onerror=alert(1)> @everybody`"),
     ]);
     const rendered = await forge.renderMarkdown(comment.body);

@@ -95,7 +95,10 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
       logLine: annotation!.logLine,
     });
     expect(lines[annotation!.logLine - 1]).toContain("it broke: ***");
-    expect([...attempt.artifacts].map(([path, bytes]) => [path, bytes.toString()])).toEqual([["deep/junit.xml", "<x/>\n"]]);
+    expect([...attempt.artifacts].map(([path, bytes]) => [path, bytes.toString()])).toEqual([
+      ["step-summaries/0001.md", "summary\n"],
+      ["deep/junit.xml", "<x/>\n"],
+    ]);
     await gone(attempt);
     expect(await executor.observe(attempt.uid)).toMatchObject({ state: "ended", isOutOfMemory: false });
     // An attempt begins once, whoever asks how often.
@@ -209,7 +212,7 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
     expect(await attempt.ended()).toMatchObject({
       verdict: "error",
       cause: "invalid-workflow",
-      message: expect.stringContaining("submodules is not supported yet"),
+      message: expect.stringContaining("submodules is not supported"),
     });
     expect(attempt.log).toContain(`hello\nmore\n1\n0\n${repository.sha}\n`);
     expect(attempt.log).not.toContain(attempt.token);

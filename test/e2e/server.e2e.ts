@@ -50,12 +50,12 @@ describe("from a push to the line that failed", () => {
       pollMs: 50,
     });
     expect(check.state).toBe("failure");
-    const line = Number(/[?]line=(\d+)#L\1$/.exec(check.targetUrl)?.[1]);
+    const line = Number(/[?]attempt=1&line=(\d+)#L\1$/.exec(check.targetUrl)?.[1]);
     expect(check.targetUrl.startsWith(`${server.url}/jobs/`)).toBe(true);
     const page = await server.page(new URL(check.targetUrl).pathname + new URL(check.targetUrl).search);
     expect(page).toContain(`<div id="L${line}" class="marked">`);
     expect(new RegExp(`<div id="L${line}"[^\\n]*?</div>`).exec(page)![0]).toContain("want 3 widgets, got &lt;2&gt; &amp; more");
-    expect(page, "the failing test leads to its line").toContain(`?line=${line}#L${line}">`);
+    expect(page, "the failing test leads to its line").toContain(`?attempt=1&amp;line=${line}#L${line}">`);
     expect(page).not.toContain("<script");
 
     expect(await server.kubectl("get", "jobruns")).toMatch(/e2e +Finished +failed/);

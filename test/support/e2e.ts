@@ -70,11 +70,17 @@ export interface Home {
   close(): Promise<void>;
 }
 
+/** With whose end something ends: a test's context is one. */
+export interface Owner {
+  /** The last one first. */
+  onTestFinished(end: () => Promise<void>, timeoutMs?: number): void;
+}
+
 /**
  * @param context of the test that owns the home: it is closed when that test ends. Without one (for a cluster that a whole
  * file shares) the caller closes it.
  */
-export async function openHome(context?: Pick<TestContext, "onTestFinished">, more: Variables = {}): Promise<Home> {
+export async function openHome(context?: Owner, more: Variables = {}): Promise<Home> {
   const directory = await realpath(await mkdtemp(join(testRoot, "h-")));
   const [data, runtime, cwd] = [join(directory, "data"), join(directory, "run"), join(directory, "cwd")];
   for (const folder of [runtime, cwd]) await mkdir(folder, { mode: 0o700 });

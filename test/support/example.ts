@@ -24,3 +24,19 @@ export async function buildExample(
   await run("./build.sh", options.image ? ["--image", options.image] : [], { cwd: folder, env: home.variables, timeoutMs: buildMs });
   return folder;
 }
+
+/**
+ * A copy of a folder of examples/ as a repository of its own, in the home's working folder. Skips the test where there is no Go, which
+ * the jobs of the examples build with. @returns Go's path.
+ */
+export async function exampleRepository(context: Pick<TestContext, "skip">, home: Home, name: string): Promise<string> {
+  const go = await findGo(scriptEnvironment());
+  if (!go) return context.skip("there is no Go here for the jobs of the examples");
+  await cp(join(projectRoot, "examples", name), home.cwd, { recursive: true, filter: (path) => !/\/(bin|artifacts)$/.test(path) });
+  const git = async (...args: string[]) =>
+    await run("git", ["-c", "user.name=test", "-c", "user.email=test@example.com", ...args], { cwd: home.cwd, env: process.env });
+  await git("init", "--quiet", "--initial-branch=main");
+  await git("add", "--all");
+  await git("commit", "--quiet", "--message=first");
+  return go;
+}

@@ -215,7 +215,9 @@ export class TestForge implements AsyncDisposable {
     await this.api("POST", `/repos/${repository.name}/hooks`, {
       type: "gitea",
       active: true,
-      events: ["push", "create", "delete", "pull_request", "pull_request_sync", "issue_comment"],
+      events: "push create delete release issue_comment pull_request pull_request_sync pull_request_assign pull_request_label"
+        .concat(" pull_request_milestone pull_request_review_request")
+        .split(" "),
       config: { url, content_type: "json", secret },
     });
   }

@@ -102,7 +102,9 @@ export async function leakedFiles(home: string, runtime: string): Promise<string
   const stays = (path: string) =>
     /\.lock(-journal)?$/.test(path) ||
     kept.some((file) => path === file || path === `${file}-wal` || path === `${file}-shm`) ||
-    ["failures/", "objects/objects/", "mirrors/", "control-plane/", "local-forge/"].some((folder) => path.startsWith(join(home, folder)));
+    ["failures/", "objects/objects/", "mirrors/", "action-mirrors/", "control-plane/", "local-forge/"].some((folder) =>
+      path.startsWith(join(home, folder)),
+    );
   return [...(await files(home)), ...(await files(runtime))].filter((path) => !stays(path));
 }
 

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { randomUUID } from "node:crypto";
 import { waitFor } from "../../src/base/wait.ts";
 import {
+  actionMetadataSchema,
   type Annotation,
   type AssignmentMessage,
   assignmentSchema,
@@ -15,6 +16,7 @@ import {
   reportSchema,
   type StepReport,
 } from "../../src/runner/protocol.ts";
+import { readAction } from "../../src/workflows/action.ts";
 
 /** What the server does to a call instead of answering it: an answer of its own, or the connection cut before or after it was obeyed. */
 export type Fault = number | "cut-before" | "cut-after";
@@ -36,6 +38,8 @@ export class AttemptOnServer {
   result: NonNullable<ReportMessage["result"]> | undefined;
   /** Bare repository that `git/` serves. */
   repository: string | undefined;
+  /** Archives of actions, by `owner/repo@ref`. */
+  readonly actions = new Map<string, { archive: Buffer; commit: string; notice?: string }>();
   /** Answered to the next reports. */
   abort: string | undefined;
   reports = 0;
@@ -154,6 +158,7 @@ export class RunnerServer implements AsyncDisposable {
     if (typeof fault === "number") return void response.writeHead(fault).end("a fault of the test");
     if (path.startsWith("git/") && attempt.repository)
       return await serveGit(attempt.repository, path.slice(3), url, request, body, response);
+    if (path === "actions") return serveAction(attempt, url, body, response);
     const { status, answer } = this.#obey(attempt, request.method ?? "", path, url, body);
     if (fault === "cut-after") return void request.socket.destroy();
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
@@ -230,4 +235,23 @@ async function serveGit(
   );
   const { Status, ...others } = headers;
   response.writeHead(Number.parseInt(Status ?? "200", 10), others).end(output.subarray(end + 4));
+}
+
+function serveAction(attempt: AttemptOnServer, url: URL, body: Buffer, response: ServerResponse): void {
+  const refuse = (status: number, error: string) => void response.writeHead(status).end(JSON.stringify({ error }));
+  const uses = url.searchParams.get("uses");
+  if (uses === null) {
+    try {
+      const { file, text } = actionMetadataSchema.parse(JSON.parse(body.toString("utf8")));
+      response.writeHead(200).end(JSON.stringify(readAction(text, file)));
+    } catch (error) {
+      refuse(422, (error as Error).message);
+    }
+    return;
+  }
+  const action = attempt.actions.get(uses);
+  if (!action) return refuse(404, `action ${uses} is nowhere`);
+  const { archive, commit, notice } = action;
+  const told = notice === undefined ? {} : { "seatrial-action-notice": encodeURIComponent(notice) };
+  response.writeHead(200, { "seatrial-action-commit": commit, ...told }).end(archive);
 }

@@ -1,14 +1,14 @@
 /** A server of a home of its own, with a local repository that tests push to. */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, type TestContext } from "vitest";
+import { expect } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import { freePort } from "../../src/docker/ports.ts";
 import { parseIdentity } from "../../src/process/identity.ts";
 import { run } from "../../src/process/run.ts";
 import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
 import type { ServerFile } from "../../src/server/server-file.ts";
-import { type Home, kubectlPath, openHome, type Running, seatrial, startSeatrial } from "./e2e.ts";
+import { type Home, kubectlPath, openHome, type Owner, type Running, seatrial, startSeatrial } from "./e2e.ts";
 import { commit, git } from "./repository.ts";
 
 export class TestServer {
@@ -19,7 +19,7 @@ export class TestServer {
   readonly clone: string;
 
   /** A server that runs, over a repository with these files on its branch `main`; gone when the test ends. */
-  static async open(context: TestContext, files: Record<string, string>): Promise<TestServer> {
+  static async open(context: Owner, files: Record<string, string>): Promise<TestServer> {
     const server = await TestServer.prepare(context, files);
     await server.up();
     return server;
@@ -27,7 +27,7 @@ export class TestServer {
 
   /** The same, and nothing runs yet. @param variables added to the environment of its commands. */
   static async prepare(
-    context: TestContext,
+    context: Owner,
     files: Record<string, string> | ((home: Home) => Record<string, string>),
     variables: Record<string, string> = {},
   ): Promise<TestServer> {

@@ -1,22 +1,33 @@
 /** `seatrial check` and `seatrial plan`: what is wrong with workflow files, and what they would run. Nothing is started. */
 import { type Command, Option } from "commander";
-import { SeatrialError } from "../../base/errors.ts";
+import { formatProblem, SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
 import { events, type EventName, type Run, type Source } from "../../resources/run.ts";
 import type { PlannedJobRun } from "../../workflows/decide.ts";
 import type { Json } from "../../workflows/expressions.ts";
 import { labelsOf } from "../../workflows/matrix.ts";
-import { planRun, type JobRunView } from "../../workflows/plan.ts";
+import type { JobRunView } from "../../workflows/job-run-views.ts";
+import { planRun } from "../../workflows/plan.ts";
 import { readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
-import { jsonOption } from "./options.ts";
-import { chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
+import { table } from "../print/tables.ts";
+import { type ExecutorChoice, executorOption, jsonOption } from "./options.ts";
+import { type PlannedPlace, PlannedPlaces } from "./planned-places.ts";
+import { calledFrom } from "./called-workflows.ts";
+import { changedHere, chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
 
 interface PlannedJob {
   name: string;
+  job: string;
+  /** Its matrix cell. */
+  cell?: Record<string, Json>;
   needs: string[];
+  /** 1 for jobs that start at once; of others one more than the last of those that they need. */
+  stage: number;
+  /** Where it would run; absent when it would not. */
+  place?: PlannedPlace;
   labels: string[];
   clusters: string[];
   /** Why it does not run, or cannot be known yet. */
@@ -30,42 +41,54 @@ export function registerPlan(program: Command, context: CommandContext): void {
     .description("say what is wrong with the workflow files of this repository, all of it at once")
     .addOption(jsonOption())
     .action(async (flags: { output?: "json" }) => {
-      const files = await readWorkflows(environment.cwd, await readUserRules(environment));
+      const files = await readWorkflows(environment.cwd, await readUserRules(environment), calledFrom(environment, environment.cwd));
       const found = files.map(({ workflow }) => ({ path: workflow.path, name: workflow.name, jobs: workflow.jobs.map(({ id }) => id) }));
       if (flags.output === "json") return output.out(JSON.stringify(found, null, 2));
+      for (const { notices } of files.map(({ workflow }) => workflow))
+        for (const notice of notices) output.err(`notice: ${formatProblem(notice)}`);
       for (const { workflow } of files) output.out(`${workflow.path}: ${workflow.jobs.length} job${workflow.jobs.length === 1 ? "" : "s"}`);
     });
 
   program
     .command("plan")
-    .description("show the jobs that would run, with their matrices, needs and clusters; nothing is started")
+    .description("show the jobs that would run, in which order, with their matrices and clusters, where, and why there; nothing is started")
     .argument("[workflows...]", "names or files. Default: all that the event starts")
     .addOption(new Option("--event <event>", "what happened. Default: as `run` has it").choices(events))
+    .addOption(executorOption())
     .addOption(jsonOption())
-    .action(async (names: string[], flags: { event?: EventName; output?: "json" }) => {
+    .action(async (names: string[], flags: { event?: EventName; executor?: ExecutorChoice; output?: "json" }) => {
       const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal: signals.signal });
       const source = await workingChange(environment, snapshot, flags.event, signals.signal);
       const rules = await readUserRules(environment);
-      const chosen = chooseWorkflows(await readWorkflows(snapshot.folder, rules), names, source);
+      const files = await readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder));
+      const chosen = chooseWorkflows(files, names, source, await changedHere(environment, snapshot, source, files, signals.signal));
+      const places = await PlannedPlaces.look(context, rules, flags.executor);
       const plans = chosen.map((file) => ({
         workflow: file.workflow.name,
         path: file.workflow.path,
-        jobs: plannedJobs(file, githubOf(source), rules),
+        jobs: plannedJobs(file, githubOf(source), rules, places),
       }));
       if (flags.output === "json") return output.out(JSON.stringify(plans, null, 2));
       for (const { workflow, jobs } of plans) {
         output.out(`${workflow} (${source.event} of ${source.ref})`);
-        for (const job of jobs) output.out(`  ${lineOf(job)}`);
+        for (const line of planLines(jobs)) output.out(`  ${line}`);
       }
     });
 }
 
-function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): PlannedJob[] {
+function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnRule[], places: PlannedPlaces): PlannedJob[] {
+  const stages = new Map<string, number>();
   return [...plannedRuns(file, github, rules)].map((planned) => {
+    const stage = 1 + Math.max(0, ...(planned.needs ?? []).map((need) => stages.get(need) ?? 0));
+    stages.set(planned.job, Math.max(stage, stages.get(planned.job) ?? 0));
     const note = planned.skip ?? (dependsOnOutputs(planned) ? "depends on outputs of other jobs" : planned.invalid);
     return {
       name: planned.name,
+      job: planned.job,
+      ...(planned.cell === undefined ? {} : { cell: JSON.parse(planned.cell) as Record<string, Json> }),
       needs: planned.needs ?? [],
+      stage,
+      ...(planned.skip === undefined && planned.invalid === undefined ? { place: places.of(planned) } : {}),
       labels: planned.labels,
       clusters: (planned.clusters ?? []).map(({ spec: cluster }) =>
         [cluster.provider, cluster.kubernetesVersion].filter(Boolean).join(" "),
@@ -123,13 +146,21 @@ function* plannedRuns({ workflow }: WorkflowFile, github: Github, rules: readonl
   }
 }
 
-function lineOf({ name, needs, clusters, note }: PlannedJob): string {
-  return [
-    name,
-    needs.length > 0 ? `after ${needs.join(", ")}` : "",
-    clusters.length > 0 ? `in ${clusters.join(" and ")}` : "",
-    note === undefined ? "" : `(${note})`,
-  ]
-    .filter(Boolean)
-    .join("  ");
+/** The jobs in the order of their stages, then where they run, with those of one reason together. */
+function planLines(jobs: readonly PlannedJob[]): string[] {
+  const rows = jobs
+    .toSorted((a, b) => a.stage - b.stage)
+    .map(({ stage, name, needs, clusters, place, note }) => [
+      String(stage),
+      name,
+      needs.length > 0 ? `after ${needs.join(", ")}` : "",
+      clusters.length > 0 ? `in ${clusters.join(" and ")}` : "",
+      note === undefined ? `on ${place!.host}, executor ${place!.executor}` : `(${note})`,
+    ]);
+  const reasons = Map.groupBy(
+    jobs.flatMap(({ name, place }) => (place?.why ?? []).map((why) => ({ name, why }))),
+    ({ why }) => why,
+  );
+  const lines = [...reasons].map(([why, of]) => `${of.map(({ name }) => name).join(", ")}: ${why}`);
+  return [...table(["STAGE", "JOB", "NEEDS", "CLUSTERS", "WHERE"], rows).trimEnd().split("\n"), ...lines];
 }

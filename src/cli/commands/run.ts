@@ -6,23 +6,26 @@ import { type Command, Option } from "commander";
 import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
-import { events, type EventName, type Source } from "../../resources/run.ts";
+import { events, type EventName } from "../../resources/run.ts";
 import { parseDotenv } from "../../secrets/dotenv.ts";
 import { reportReaped } from "../../runner/with.ts";
 import type { NewRun, RunView } from "../../server/api/schemas.ts";
-import { readUserRules } from "../../server/runs-on.ts";
+import { readUserMirrors, readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
 import { LineTree, LiveTree } from "../print/run-tree.ts";
 import { packageVersion } from "./about.ts";
 import { collect, durationOf, type ExecutorChoice, executorOf, executorOption, jsonOption } from "./options.ts";
 import { checkMatrix } from "./plan.ts";
-import { chooseJobs, chooseWorkflows, readWorkflows } from "./workflow-files.ts";
+import { eventPayload, inputsFor } from "./event-payload.ts";
+import { calledFrom } from "./called-workflows.ts";
+import { changedHere, chooseJobs, chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
 
 interface RunFlags {
   event?: EventName;
   job?: string[];
   matrix?: string[];
+  input?: string[];
   secretsFile?: string;
   varsFile?: string;
   hold?: boolean;
@@ -43,6 +46,7 @@ export function registerRun(program: Command, context: CommandContext): void {
     )
     .option("--job <job>", "only this job and what it needs; `JOB (cell)` for one cell (again for more)", collect)
     .option("--matrix <key=value>", "only cells with this value (again for more)", collect)
+    .option("--input <name=value>", "value of an input, for --event workflow_dispatch (again for more)", collect)
     .option("--secrets-file <file>", "values of `secrets`: lines NAME=value")
     .option("--vars-file <file>", "values of `vars`: lines NAME=value")
     .addOption(executorOption())
@@ -77,17 +81,19 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
     vars,
     version: packageVersion(),
     rules: await reading,
+    actionMirrors: await readUserMirrors(environment),
     executor: executorOf(flags.executor, environment),
     kubectl: async (signal) => (await context.programs.find({ name: "kubectl" }, signal)).path,
   });
-  const { source, chosen } = await choosing;
+  const { source, chosen, inputs } = await choosing;
   const runs: string[] = [];
   for (const { file, jobs } of chosen) {
     runs.push(
       await engine.api.createRun({
         source,
-        workflow: { path: file.workflow.path, text: file.text },
-        event: eventPayload(source),
+        workflow: { path: file.workflow.path, text: file.text, calls: file.calls },
+        event: eventPayload(source, file.workflow, inputs(file)),
+        ...(source.event === "workflow_dispatch" ? { inputs: JSON.stringify(inputs(file)) } : {}),
         ...(jobs ? { jobs } : {}),
         ...(matrix ? { matrix } : {}),
         ...(flags.hold ? { hold: { forSeconds: flags.for ?? 3600 } } : {}),
@@ -131,10 +137,18 @@ async function chooseHere(
   const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal });
   const rules = await reading;
   const [files, source] = await Promise.all([
-    readWorkflows(snapshot.folder, rules),
+    readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder)),
     workingChange(environment, snapshot, flags.event, signal),
   ]);
-  const chosen = chooseJobs(chooseWorkflows(files, names, source), flags.job);
+  const chosen = chooseJobs(
+    chooseWorkflows(files, names, source, await changedHere(environment, snapshot, source, files, signal)),
+    flags.job,
+  );
+  const inputs = inputsFor(
+    chosen.map(({ file }) => file.workflow),
+    source.event,
+    flags.input,
+  );
   if (matrix)
     checkMatrix(
       chosen.map(({ file }) => file),
@@ -142,11 +156,11 @@ async function chooseHere(
       matrix,
       rules,
     );
-  return { folder: snapshot.folder, source, chosen };
+  return { folder: snapshot.folder, source, chosen, inputs: ({ workflow }: WorkflowFile) => inputs.get(workflow.path) ?? {} };
 }
 
 /** The last lines of each job that failed, the failing tests, and where the whole log is. */
-async function tellFailures(
+export async function tellFailures(
   { run, jobs }: RunView,
   api: {
     tail(job: string, lines: number): Promise<string[]>;
@@ -177,21 +191,7 @@ async function tellFailures(
 /** Enough to see why, and to keep what was before on the screen. */
 const shownLines = 15;
 
-/** What a forge would have sent, as far as expressions usually look. */
-function eventPayload({ event, ref, base, heads, repository, sender }: Source): NewRun["event"] {
-  const owner = repository.name.split("/")[0];
-  const common = { repository: { full_name: repository.name, owner: { login: owner ?? "" } }, sender: { login: sender?.login ?? "" } };
-  if (event === "push") return { ...common, ref, after: base.sha, head_commit: { id: base.sha } };
-  const head = heads?.[0];
-  return {
-    ...common,
-    action: "synchronize",
-    number: 0,
-    pull_request: { number: 0, base, head: { ref: head?.ref ?? "", sha: head?.sha ?? "" } },
-  };
-}
-
-async function readValues(file: string | undefined, { environment }: CommandContext): Promise<Map<string, string>> {
+export async function readValues(file: string | undefined, { environment }: CommandContext): Promise<Map<string, string>> {
   if (file === undefined) return new Map();
   const text = await readFile(resolve(environment.cwd, file), "utf8").catch((error: unknown) => {
     throw new SeatrialError("usage", `cannot read ${file}: ${messageOf(error)}`, { cause: error });

@@ -1,39 +1,55 @@
 /** The workflow files of a working tree, as `run`, `plan` and `check` read and choose them. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { InvalidError, type Problem, SeatrialError } from "../../base/errors.ts";
+import type { Environment } from "../../base/environment.ts";
+import { formatProblem, InvalidError, type Problem, SeatrialError } from "../../base/errors.ts";
+import { workingPaths } from "../../git/working-change.ts";
+import type { Snapshot } from "../../git/worktree.ts";
 import type { Source } from "../../resources/run.ts";
 import { didYouMean } from "../../resources/suggest.ts";
 import { workflowFiles } from "../../workflows/find.ts";
-import { selectJobs } from "../../workflows/plan.ts";
-import { readWorkflow } from "../../workflows/read.ts";
+import { readFollowing } from "../../workflows/read.ts";
+import type { FetchCalled } from "../../workflows/read-calls.ts";
+import { selectJobs } from "../../workflows/select.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
-import { isTriggered } from "../../workflows/triggers.ts";
+import { asksForPaths, isTriggered } from "../../workflows/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
+import { readLocalActions } from "./local-actions.ts";
 
 export interface WorkflowFile {
   workflow: Workflow;
   text: string;
+  /** Texts of those that it calls, by path. */
+  calls: Record<string, string>;
 }
 
-/** All workflow files of the folder; what is wrong in any of them is told at once. @param rules what labels of one's own mean. */
-export async function readWorkflows(folder: string, rules: readonly RunsOnRule[]): Promise<WorkflowFile[]> {
+/**
+ * All workflow files of the folder; what is wrong in any of them is told at once.
+ * @param rules what labels of one's own mean. @param fetch gets the workflows of other repositories that they call. Default: none.
+ */
+export async function readWorkflows(folder: string, rules: readonly RunsOnRule[], fetch?: FetchCalled): Promise<WorkflowFile[]> {
   const paths: string[] = [];
   for (const place of [".seatrial", ".github/workflows"]) {
     for (const name of await readdir(join(folder, place)).catch(() => [])) paths.push(`${place}/${name}`);
   }
   const problems: Problem[] = [];
   const files: WorkflowFile[] = [];
-  for (const path of workflowFiles(paths)) {
-    const text = await readFile(join(folder, path), "utf8");
-    try {
-      files.push({ workflow: readWorkflow(text, path, rules), text });
-    } catch (error) {
-      if (!(error instanceof InvalidError)) throw error;
-      problems.push(...error.problems);
-    }
+  const texts = new Map<string, string>();
+  for (const path of workflowFiles(paths)) texts.set(path, await readFile(join(folder, path), "utf8"));
+  for (const [path, text] of texts) {
+    const { workflow, problems: wrong, calls, files: all } = await readFollowing(text, path, rules, texts, fetch);
+    problems.push(...wrong);
+    if (workflow) files.push({ workflow, text, calls: Object.fromEntries(calls.map((called) => [called, all.get(called)!])) });
   }
-  if (problems.length > 0) throw new InvalidError(problems);
+  const local = await readLocalActions(
+    folder,
+    files.flatMap(({ workflow }) => workflow.actions),
+  );
+  problems.push(...local.problems);
+  const [first] = files;
+  if (first) first.workflow = { ...first.workflow, notices: [...first.workflow.notices, ...local.notices] };
+  // What is wrong with one that is called is told by each that calls it.
+  if (problems.length > 0) throw new InvalidError([...new Map(problems.map((each) => [formatProblem(each), each])).values()]);
   if (files.length === 0) {
     throw new SeatrialError("usage", `${folder} has no workflow: neither .seatrial nor .github/workflows has a .yml file`, {
       hint: "docs/guides/workflows.md shows the first one",
@@ -42,7 +58,25 @@ export async function readWorkflows(folder: string, rules: readonly RunsOnRule[]
   return files;
 }
 
-export function chooseWorkflows(files: readonly WorkflowFile[], names: readonly string[], source: Source): WorkflowFile[] {
+/** What the event changes, when a workflow asks for it; undefined when none does, or it is not known. */
+export async function changedHere(
+  environment: Environment,
+  snapshot: Snapshot,
+  source: Source,
+  files: readonly WorkflowFile[],
+  signal: AbortSignal,
+): Promise<string[] | undefined> {
+  if (!files.some(({ workflow }) => asksForPaths(workflow, source.event))) return undefined;
+  return await workingPaths(environment, snapshot, source, signal);
+}
+
+/** @param paths files that changed. Default: not known. */
+export function chooseWorkflows(
+  files: readonly WorkflowFile[],
+  names: readonly string[],
+  source: Source,
+  paths?: readonly string[],
+): WorkflowFile[] {
   if (names.length > 0) {
     return names.map((name) => {
       const found = files.find(({ workflow }) => workflow.name === name || workflow.path === name || workflow.path.endsWith(`/${name}`));
@@ -52,7 +86,7 @@ export function chooseWorkflows(files: readonly WorkflowFile[], names: readonly 
       });
     });
   }
-  const event = { event: source.event, ref: source.ref, baseRef: source.base.ref };
+  const event = { event: source.event, ref: source.ref, baseRef: source.base.ref, paths };
   const chosen = files.filter(({ workflow }) => isTriggered(workflow, event));
   if (chosen.length > 0) return chosen;
   throw new SeatrialError("usage", `no workflow is started by ${source.event} of ${source.ref}`, {

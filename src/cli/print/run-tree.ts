@@ -12,7 +12,7 @@ const marks: Record<Verdict, string> = { passed: "✓", failed: "✗", error: "�
 /** The state as lines: workflows, their jobs, what runs in them, why they wait; with the names of JobRuns where they are asked for. */
 export function treeLines(views: readonly RunView[], now: Date, hasNames = false): string[] {
   return views.flatMap(({ run, jobs }) => [
-    `${markOf(run)} ${run.workflow.name}${run.phase === "Finished" ? took(run, now) : ""}${run.message && jobs.length === 0 ? `: ${run.message}` : ""}`,
+    `${markOf(run)} ${run.workflow.name}${run.title === undefined ? "" : `: ${run.title}`}${run.phase === "Finished" ? took(run, now) : ""}${run.message && jobs.length === 0 ? `: ${run.message}` : ""}`,
     ...jobs.map((job) => `  ${markOf(job)} ${job.jobName}${took(job, now)}${detailOf(job)}${hasNames ? `  ${job.name}` : ""}`),
   ]);
 }

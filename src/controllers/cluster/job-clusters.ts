@@ -5,8 +5,9 @@
  * A boot takes longer than a reconcile may: it runs beside, and its end wakes the key. After a kill -9 of this process the record
  * says that a boot had begun: its half-made parts are deleted, and it begins anew.
  */
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import { seconds } from "../../base/output.ts";
 import { whyNotIsolated } from "../../clusters/isolation.ts";
 import type { Ownership } from "../../docker/ownership.ts";
 import type { Store } from "../../kube/store.ts";
@@ -33,6 +34,8 @@ export interface JobClustersOptions {
   failuresDirOf(attempt: string): string;
   /** For each half of a boot. Default: as the boot has it. */
   readyTimeoutMs?: number | undefined;
+  /** For all tries of a cluster's boot together. Default: {@link limits.jobClusterBootMs}. */
+  bootMs?: number | undefined;
   /** A boot has ended, or there is something new to tell of it: the key shall be reconciled. */
   wake(name: string): void;
   now(): Date;
@@ -89,7 +92,10 @@ export class JobClusters {
       return await this.#tell(cluster, boot);
     }
     // One that hangs must not keep its place of the boot throttle for ever.
-    const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(limits.jobClusterBootMs)]);
+    const { bootMs = limits.jobClusterBootMs } = this.#options;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new SeatrialError("timeout", `it was not up within ${seconds(bootMs)}`)), bootMs);
+    const signal = AbortSignal.any([abort.signal, late.signal]);
     boot.ended = (async () => {
       for (let number = 1; ; number++) {
         try {
@@ -97,6 +103,7 @@ export class JobClusters {
             cluster: { apiVersion, kind: "Cluster", metadata: { name: metadata.name }, spec },
             uid: `${metadata.uid.replaceAll("-", "").slice(0, 14)}${String(number).padStart(2, "0")}`,
             ownership: this.#options.ownershipOf(attempt),
+            network: metadata.labels?.[runLabels.network],
             isIsolated,
             failuresDir: this.#options.failuresDirOf(attempt),
             failuresShownAs: "the job's artifacts",
@@ -111,6 +118,7 @@ export class JobClusters {
           if (signal.aborted || number >= limits.clusterBoots) break;
         }
       }
+      clearTimeout(timer);
       wake(metadata.name);
     })();
     await this.#tell(cluster, boot);

@@ -21,7 +21,7 @@ import type { Registry } from "../../resources/registry.ts";
 import { deleteRecorded } from "../reap/reap.ts";
 import type { Workspace } from "../workspace.ts";
 
-/** The name by which nodes and pods of any throwaway cluster reach their registry. */
+/** The name by which nodes and pods of a throwaway cluster reach their registry; on a network with others each has its container's. */
 const registryAlias = "seatrial-registry";
 
 export interface ThrowawayOptions {
@@ -29,6 +29,8 @@ export interface ThrowawayOptions {
   cluster: Cluster;
   uid: string;
   ownership: Ownership;
+  /** Docker network that it shares with the other clusters of its job. Default: one of its own. */
+  network?: string | undefined;
   /** The registry's settings. Default: ctlptl's. */
   registry?: Registry | undefined;
   /** Whether it is for a change that is not trusted. Default: false. */
@@ -80,6 +82,10 @@ export class ThrowawayCluster {
     return this.#provider.capabilities.hasNodes;
   }
 
+  get #registryAlias(): string {
+    return this.#options.network === undefined ? registryAlias : registryNameOf(this.name);
+  }
+
   /** Undefined until it is up. */
   get access(): ThrowawayAccess | undefined {
     return this.#access;
@@ -93,6 +99,7 @@ export class ThrowawayCluster {
     const record = {
       ...(docker ? { dockerHost: docker.address } : {}),
       ...(this.hasNodes ? { registry: registryNameOf(this.name) } : {}),
+      ...(this.#options.network && this.hasNodes ? { network: this.#options.network } : {}),
     };
     // Before the first effect outside, which may be the registry's: the boot writes it again.
     await workspace.records.write({ ...recordOf(cluster, ownership, uid, new Date()), ...record });
@@ -142,19 +149,19 @@ export class ThrowawayCluster {
       const provider = this.#provider;
       const target = this.#workspace.records.targetOf({ name: this.name, uid });
       const { localPort } = await host.forward(made.hostPort, {
-        dial: async () => await provider.dial!(target, registryAlias, registryPort),
+        dial: async () => await provider.dial!(target, this.#registryAlias, registryPort),
       });
       return { ...made, clientPort: localPort };
     });
     ready.catch(() => {}); // Whoever uses it sees the error.
-    return { name: registryAlias, ready, mirrors: this.#options.mirrors ?? [] };
+    return { name: this.#registryAlias, ready, mirrors: this.#options.mirrors ?? [] };
   }
 
   async #useRegistry(hostPort: number, clientPort: number, signal: AbortSignal): Promise<ThrowawayAccess["registry"]> {
     // Where its port can be had by way of a node alone, it answers no sooner than that runs; a boot that fails ends the wait.
     await waitForRegistry(clientPort, signal, limits.lockMs + limits.clusterReadyMs);
     await this.#options.fillRegistry?.(hostPort, signal);
-    return { address: `localhost:${clientPort}`, inCluster: `${registryAlias}:${registryPort}` };
+    return { address: `localhost:${clientPort}`, inCluster: `${this.#registryAlias}:${registryPort}` };
   }
 
   /** Events, pod logs and node logs into the folder. Only when it is up. */

@@ -11,6 +11,7 @@ import { MemoryStore } from "../../kube/memory.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import type { Executor } from "../../runner/executor.ts";
+import { Groups } from "../concurrency/groups.ts";
 import { Places } from "./places.ts";
 import { attemptUid, type JobRunReconcilerOptions, JobRunReconciler, placedOf } from "./reconcile.ts";
 import type { HostView, Place } from "./schedule.ts";
@@ -29,8 +30,11 @@ class World {
   start: Executor["start"] = async () => {};
   observe: Executor["observe"] = async () => await Promise.resolve({ state: "running" });
   stop: Executor["stop"] = async () => {};
+  remove = async () => {};
   keepEvidence: JobRunReconcilerOptions["keepEvidence"] = async () => await Promise.resolve([]);
   readonly history: History;
+  /** Attempts of which nothing is collected any more. */
+  readonly forgotten: string[] = [];
   readonly store = new MemoryStore({ now: () => this.time, newUid: () => `uid${this.#uids++}` });
   #uids = 1;
 
@@ -73,6 +77,7 @@ class World {
   serve() {
     const cached = new Map<string, Stored<JobRun>>();
     const places = new Places({ hosts: () => this.hosts, onDecided: () => {} });
+    const groups = new Groups(() => {});
     const executor = (_name: string, place: Place) =>
       ({
         name: "docker",
@@ -88,7 +93,10 @@ class World {
           this.asked.push(["stop", place]);
           await this.stop(attempt);
         },
-        remove: async () => void (await Promise.resolve(this.asked.push(["remove", place]))),
+        remove: async () => {
+          this.asked.push(["remove", place]);
+          await this.remove();
+        },
         list: async () => await Promise.resolve([]),
       }) satisfies Executor;
     const reconciler = new JobRunReconciler({
@@ -97,11 +105,13 @@ class World {
       clusters: { get: () => undefined, labelled: () => [], all: () => [] },
       history: this.history,
       places,
+      groups,
       executor,
       fitsNowhereMs: limits.fitsNowhereMs,
       networksOf: async () => await Promise.resolve([]),
       tokenOf: () => "token",
       settle: async () => await Promise.resolve([]),
+      forget: async (attempt) => void (await Promise.resolve(this.forgotten.push(attempt))),
       keepEvidence: async (...given) => await this.keepEvidence(...given),
       hostAwayMs: limits.runnerServerAwayMs,
       now: () => this.time,
@@ -111,7 +121,10 @@ class World {
       /** Until it has been decided about its place. */
       reconcile: async (name = "job", signal = never) => {
         for (let pass = 0; pass < 2; pass++) {
-          for (const jobRun of (await this.store.list(jobRunKind)).items) cached.set(jobRun.metadata.name, jobRun);
+          for (const jobRun of (await this.store.list(jobRunKind)).items) {
+            cached.set(jobRun.metadata.name, jobRun);
+            groups.noticeJobRun(jobRun.metadata.name, jobRun);
+          }
           const again = await reconciler.reconcile(name, signal);
           await turn();
           if (again.requeueAfterMs !== undefined) return;
@@ -154,6 +167,7 @@ test("a stop while evidence is kept gives no verdict: the next server keeps all 
   };
   await expect(world.serve().reconcile("job", stop.signal)).rejects.toThrow("the server stops");
   expect((await world.get()).status).toMatchObject({ phase: "Running" });
+  expect(world.forgotten, "the next server needs what it masks with").toEqual([]);
 
   world.keepEvidence = async () => await Promise.resolve(["all is kept"]);
   await world.serve().reconcile();
@@ -171,11 +185,41 @@ test("what runs is looked for, ended and removed where it was begun, whatever it
   await world.history.attempts.end(attemptUid(jobRun), { verdict: "passed" }, world.time);
   await next.reconcile();
   expect((await world.get()).status).toMatchObject({ phase: "Finished", verdict: "passed" });
+  expect(world.forgotten).toEqual([attemptUid(jobRun)]);
   const old = { host: "local", endpoint: "ssh://old" };
   expect(world.asked.map(([what, { host, endpoint }]) => [what, { host, endpoint }])).toEqual(
     ["start", "observe", "stop", "remove"].map((what) => [what, old]),
   );
   expect([...next.places.inUse()], "nothing of it is left").toEqual([]);
+});
+
+test.each([
+  ["another host", "other", "starts all the same"],
+  ["the same host", "local", "waits until it answers"],
+])("a rerun on %s ends what may run of the attempt before; while that cannot be told it %s", async (_name, name, _then) => {
+  const world = await World.open();
+  const jobRun = await world.make("job");
+  const server = world.serve();
+  await server.reconcile();
+  await world.history.attempts.end(attemptUid(jobRun), { verdict: "error", cause: "lost-runner" }, world.time);
+  for (let pass = 0; pass < 2; pass++) await server.reconcile();
+  const [before, after] = ["ssh://old", `ssh://of-${name}`];
+  world.hosts = [{ ...world.hosts[0]!, name, endpoint: after }];
+  await world.store.patch(jobRunKind, "job", { spec: { attempt: 2 } });
+
+  world.asked.length = 0;
+  world.remove = async () => await Promise.reject(new SeatrialError("unreachable", "no answer", { retryable: true }));
+  world.start = async () => await Promise.reject(new SeatrialError("unreachable", "not yet", { retryable: true }));
+  await expect(world.serve().reconcile()).rejects.toThrow(name === "other" ? "not yet" : "no answer");
+  world.remove = world.start = async () => {};
+  await world.serve().reconcile();
+  const there = name === "other" ? before : after;
+  expect(world.asked.map(([what, { endpoint }]) => `${what} ${endpoint}`)).toEqual([
+    `remove ${there}`,
+    ...(name === "other" ? [`start ${after}`] : []),
+    `remove ${there}`,
+    `start ${after}`,
+  ]);
 });
 
 test("one that was opened, and not yet written down, is started where it was opened", async () => {
@@ -301,4 +345,39 @@ test("of many attempts the last ones stay in the status", async () => {
   await world.store.writeStatus(jobRunKind, jobRun, { phase: "Finished", attempt: last - 1, verdict: "failed", attempts });
   await world.serve().reconcile();
   expect((await world.get()).status?.attempts?.map((each) => each.number)).toEqual([...before.slice(1), last]);
+});
+
+test("jobs of one group run one after the other, whoever serves; one that is replaced ends without having run", async () => {
+  const world = await World.open();
+  world.hosts = [{ ...world.hosts[0]!, maxJobs: 9 }];
+  const concurrency = { group: "deploy", cancelInProgress: false, queue: "single" } as const;
+  const first = await world.make("job-1", { concurrency });
+  await world.make("job-2", { concurrency: { ...concurrency, group: "DEPLOY" } });
+  await world.make("other", {});
+  const before = world.serve();
+  for (const name of ["job-1", "job-1", "job-2", "other"]) await before.reconcile(name);
+  expect((await world.get("job-1")).status).toMatchObject({ phase: "Running", groupSince: start.toISOString() });
+  expect((await world.get("job-2")).status).toMatchObject({ phase: "Waiting", message: "waits for group DEPLOY: test of run" });
+  expect((await world.get("other")).status).toMatchObject({ phase: "Running" });
+
+  world.pass(2_000);
+  await world.make("job-3", { concurrency });
+  const next = world.serve();
+  for (const name of ["job-3", "job-2"]) await next.reconcile(name);
+  expect((await world.get("job-3")).status).toMatchObject({ phase: "Waiting" });
+  expect((await world.get("job-2")).status).toMatchObject({ phase: "Finished", verdict: "aborted" });
+  await world.history.attempts.end(attemptUid(first), { verdict: "passed" }, world.time);
+  for (const name of ["job-1", "job-3", "job-3"]) await next.reconcile(name);
+  expect((await world.get("job-3")).status).toMatchObject({ phase: "Running" });
+});
+
+test("a job that cancels what is in progress", async () => {
+  const world = await World.open();
+  const concurrency = { group: "g", cancelInProgress: true, queue: "single" } as const;
+  await world.make("job-1", { concurrency });
+  const server = world.serve();
+  for (const _pass of [1, 2]) await server.reconcile("job-1");
+  await world.make("job-2", { concurrency, name: "newer" });
+  await server.reconcile("job-2");
+  expect((await world.get("job-1")).spec.abort).toBe("group g: newer of run came after it, and cancels what is in progress");
 });

@@ -19,6 +19,7 @@ import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
 import { hasEnded, runLabels } from "../../resources/run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
 import type { Executor } from "../../runner/executor.ts";
+import { claimOfJobRun, endHolder, type Groups } from "../concurrency/groups.ts";
 import type { Lister } from "../lister.ts";
 import { refusedEnding } from "../refused.ts";
 import { type NoPlace, notDecided, type Places } from "./places.ts";
@@ -31,6 +32,7 @@ export interface JobRunReconcilerOptions {
   clusters: Lister<ClusterResource>;
   history: History;
   places: Places;
+  groups: Pick<Groups, "ask">;
   /** The executor of that name at that place. @throws SeatrialError `unreachable` when its host does not answer. */
   executor(name: Executor["name"], place: Place): Executor;
   /** How long a job waits that no host can ever hold. Unit: milliseconds. */
@@ -51,6 +53,8 @@ export interface JobRunReconcilerOptions {
     verdict: Verdict,
     signal: AbortSignal,
   ): Promise<readonly string[]>;
+  /** Called when nothing of the attempt is collected any more: what was kept for that goes. May be called again. */
+  forget(attempt: string): Promise<void>;
   /** A host that has not answered for so long, and whose runner was not heard, has lost its jobs. */
   hostAwayMs: number;
   now(): Date;
@@ -83,6 +87,8 @@ export class JobRunReconciler {
     }
     const attempt = attemptUid(jobRun);
     const record = await this.#options.history.attempts.get(attempt);
+    const waits = await this.#askForGroup(jobRun, record);
+    if (waits) return waits;
     const clusters = this.#clustersOf(jobRun, attempt);
     const asked = this.#askForPlace(jobRun, record);
     const view: AttemptView | undefined = record && {
@@ -149,6 +155,22 @@ export class JobRunReconciler {
     }
   }
 
+  /** A job has its concurrency group before it asks for a place, and that is written down before. @returns undefined when it has it, or is in none. */
+  async #askForGroup(jobRun: Stored<JobRun>, record: AttemptRecord | undefined): Promise<Requeue | undefined> {
+    const known = claimOfJobRun(jobRun);
+    if (!known || record || known.isHeld || hasEnded(jobRun) || jobRun.spec.abort !== undefined) return undefined;
+    const { store, groups, now } = this.#options;
+    const claim = { ...known, since: now().getTime() };
+    const answer = groups.ask(claim);
+    if (answer.state === "replaced") await store.patch(jobRunKind, claim.name, { spec: { abort: answer.why.slice(0, 1024) } });
+    else if (answer.state === "held") await this.#writeStatus(jobRun, { phase: "Waiting", groupSince: now().toISOString() });
+    else {
+      if (answer.ends) await endHolder(store, answer.ends, claim);
+      await this.#writeStatus(jobRun, { phase: "Waiting", message: answer.why });
+    }
+    return {};
+  }
+
   #askForPlace(jobRun: Stored<JobRun>, record: AttemptRecord | undefined): Place | NoPlace {
     const { places } = this.#options;
     const { spec, status, metadata } = jobRun;
@@ -205,10 +227,16 @@ export class JobRunReconciler {
       clusters: clusters.map(({ name }, index) => ({ name, cluster: clusterName(attempt, index) })),
       ...this.#withAttempt(jobRun, attempt, place, {}),
     });
+    const isSeveral = (jobRun.spec.clusters ?? []).filter(({ spec }) => spec.provider === "kind").length > 1;
     for (const [index, { spec }] of (jobRun.spec.clusters ?? []).entries()) {
       if (clusters[index]?.state !== "absent") continue;
       const name = clusterName(attempt, index);
-      const labels = { [runLabels.jobRun]: jobRun.metadata.name, [runLabels.attempt]: attempt, [runLabels.host]: place.host };
+      const labels = {
+        [runLabels.jobRun]: jobRun.metadata.name,
+        [runLabels.attempt]: attempt,
+        [runLabels.host]: place.host,
+        ...(spec.provider === "kind" && isSeveral ? { [runLabels.network]: `seatrial-${attempt}` } : {}),
+      };
       await store.create(clusterKind, { metadata: { name, labels, finalizers: [clusterFinalizer] }, spec }).catch(unlessThere);
     }
   }
@@ -218,9 +246,8 @@ export class JobRunReconciler {
     const token = this.#options.tokenOf(attempt);
     const { name, uid } = jobRun.metadata;
     const executor = this.#executorOf(jobRun, place);
-    // A host that was away may have it still, and is back: no two attempts of a job overlap.
     const last = jobRun.status?.attempts?.findLast((each) => each.number < (jobRun.spec.attempt ?? 1));
-    if (last?.host === place.host) await this.#options.executor(last.executor, place).remove(last.uid, signal);
+    if (last) await this.#endBefore(last, place, signal);
     await history.attempts.open(
       {
         uid: attempt,
@@ -254,6 +281,17 @@ export class JobRunReconciler {
     const startedAt = now().toISOString();
     await this.#writeStatus(jobRun, { phase: "Running", startedAt, ...this.#withAttempt(jobRun, attempt, place, { startedAt }) });
     return { requeueAfterMs: limits.runnerSilenceMs };
+  }
+
+  /** A host that was away, and is back, may have the attempt before still: no two attempts of a job overlap. */
+  async #endBefore(last: AttemptStatus, place: Place, signal: AbortSignal): Promise<void> {
+    const isHere = last.host === place.host;
+    try {
+      await this.#options.executor(last.executor, isHere ? place : pickPlace(last)).remove(last.uid, signal);
+    } catch (error) {
+      // Of a host that is still away nobody can tell; whoever has a job run elsewhere meanwhile knows that.
+      if (isHere || !(error instanceof SeatrialError) || error.code !== "unreachable") throw error;
+    }
   }
 
   async #finish(
@@ -367,6 +405,7 @@ export class JobRunReconciler {
     if (this.#clean.get(jobRun.metadata.name) === attempt) return {};
     const { store, places, now } = this.#options;
     if (place.host !== "") await this.#executorOf(jobRun, place).remove(attempt, signal);
+    await this.#options.forget(attempt);
     const { heldUntil: until, finishedAt, ...status } = jobRun.status!;
     if (until !== undefined && finishedAt !== undefined) {
       // Whoever holds it may wish for more time, or for none.

@@ -11,6 +11,7 @@ import { ApiError } from "../../kube/api-error.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { jobRunKind, type JobRunStatus } from "../../resources/job-run.ts";
 import type { Executor } from "../../runner/executor.ts";
+import { Groups } from "../concurrency/groups.ts";
 import { Places } from "./places.ts";
 import { attemptUid, JobRunReconciler } from "./reconcile.ts";
 
@@ -46,12 +47,14 @@ async function job(isRefused: (status: JobRunStatus) => boolean) {
     clusters: { get: () => undefined, labelled: () => [], all: () => [] },
     history,
     places: new Places({ hosts: () => [host], onDecided: () => {} }),
+    groups: new Groups(() => {}),
     executor: () => executor,
     fitsNowhereMs: 1_000,
     hostAwayMs: 1_000,
     networksOf: async () => await Promise.resolve([]),
     tokenOf: () => "token",
     settle: async () => await Promise.resolve([]),
+    forget: async () => {},
     keepEvidence: async () => await Promise.resolve([]),
     now: () => new Date(),
   });

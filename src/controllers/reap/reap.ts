@@ -6,6 +6,7 @@
  * made, is never touched.
  */
 import { messageOf, systemCodeOf } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 import { removeOldFailures } from "../../clusters/failures.ts";
 import { type ClusterRecord, ownershipOf } from "../../clusters/records.ts";
 import type { Labels } from "../../docker/objects.ts";
@@ -34,7 +35,7 @@ export async function reap(workspace: Workspace, options: ReapOptions): Promise<
   // Hosts side by side: one that does not answer keeps nothing waiting but what is on it.
   const byHost = Map.groupBy(await workspace.records.all(), ({ dockerHost }) => dockerHost);
   const reaped = (await Promise.all([...byHost.values()].map(async (records) => await reapRecords(workspace, records, options)))).flat();
-  if (options.instance === undefined) await removeOldFailures(workspace.failuresDir, options.now);
+  if (options.instance === undefined) await removeOldFailures(workspace.failuresDir, options.now, { everyMs: limits.failuresLookMs });
   if (options.scansDocker) reaped.push(...(await reapUnrecorded(workspace, options)));
   return reaped;
 }
@@ -131,6 +132,12 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
     ({ Labels }) => Labels,
     ({ Name }) => `network ${Name}`,
     async ({ Id }) => await client.removeNetwork(Id, signal),
+  );
+  await each(
+    await client.volumes(label, signal),
+    ({ Labels }) => Labels,
+    ({ Name }) => `volume ${Name}`,
+    async ({ Name }) => await client.removeVolume(Name, signal),
   );
   await each(
     await client.images({ label: [label] }, signal),

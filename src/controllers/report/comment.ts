@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { Forge } from "../../forges/forge.ts";
+import { lineLink } from "../../logs/line-link.ts";
 import type { Stored } from "../../resources/object.ts";
 import { type Run, runLabels } from "../../resources/run.ts";
 import { commentText, isFailure, type JobReport } from "./comment-text.ts";
@@ -102,7 +103,7 @@ export class Commenter {
             tests: tests.map(({ name, message: said, logLine }) => ({
               name,
               message: said?.split("\n")[0],
-              link: logLine === undefined ? page : `${page}?line=${logLine}#L${logLine}`,
+              link: logLine === undefined ? page : lineLink(page, attempt!.number, logLine),
             })),
             moreTests: Math.max(0, failed - tests.length),
           };

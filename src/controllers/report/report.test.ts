@@ -228,8 +228,8 @@ test("the comment: none while all is well, made when something failed, the same 
     [
       "**2 of 3 jobs failed** at 1111111111:",
       "",
-      "- [`test / e2e (pull_request)`](https://ci.example/jobs/e2e?line=12#L12) failed",
-      "  - [`TestWidget`](https://ci.example/jobs/e2e?line=12#L12): `want 3 widgets, got 2`",
+      "- [`test / e2e (pull_request)`](https://ci.example/jobs/e2e?attempt=1&line=12#L12) failed",
+      "  - [`TestWidget`](https://ci.example/jobs/e2e?attempt=1&line=12#L12): `want 3 widgets, got 2`",
       "  - [``<img src=x> `@all` # big``](https://ci.example/jobs/e2e): `[here](https://evil.example)`",
       "  - [`TestPanics`](https://ci.example/jobs/e2e)",
       "- [`test / boot (pull_request)`](https://ci.example/jobs/boot) could not be tested, which is not the change's fault: " +

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { SeatrialError } from "../../base/errors.ts";
 import { type Check, type CheckState, type Forge, ForgeError } from "../../forges/forge.ts";
 import type { History } from "../../history/history.ts";
+import { lineLink } from "../../logs/line-link.ts";
 import type { JobRun } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { hasEnded, type Run, runLabels } from "../../resources/run.ts";
@@ -117,11 +118,11 @@ export function checkName({ spec: { workflow, source } }: Stored<Run>, jobRun: S
 /** To the line that failed, where that is known: else to the top. */
 export async function jobLink(history: History, origin: string, jobRun: Stored<JobRun>): Promise<string> {
   const page = jobPage(origin, jobRun);
-  const attempt = jobRun.status?.attempts?.at(-1)?.uid;
+  const attempt = jobRun.status?.attempts?.at(-1);
   if (jobRun.status?.verdict !== "failed" || attempt === undefined) return page;
-  const [failing] = (await history.queries.tests(attempt, { limit: 1 })).items;
+  const [failing] = (await history.queries.tests(attempt.uid, { limit: 1 })).items;
   const line = failing?.logLine ?? (await firstFailedLine(history, jobRun));
-  return line === undefined ? page : `${page}?line=${line}#L${line}`;
+  return line === undefined ? page : lineLink(page, attempt.number, line);
 }
 
 /** What the check of a job says whose tests failed: their names say more than which step that was. */

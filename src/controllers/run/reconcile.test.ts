@@ -7,6 +7,7 @@ import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { type Run, runKind, type RunStatus } from "../../resources/run.ts";
 import type { JobPolicy } from "../../workflows/decide.ts";
+import { Groups } from "../concurrency/groups.ts";
 import { RunReconciler, type RunReconcilerOptions } from "./reconcile.ts";
 
 const workflow = "name: ci\non: push\njobs: {unit: {strategy: {matrix: {cell: [1, 2]}}, steps: [{run: 'true'}]}}\n";
@@ -46,6 +47,7 @@ async function project(given: { text?: string; runsOn?: RunReconcilerOptions["ru
     runsOn: given.runsOn ?? (async (labels) => await Promise.resolve({ labels: [...labels], executor: "host" })),
     policyOf: () => given.policy ?? {},
     urlsOf: () => undefined,
+    groups: new Groups(() => {}),
     now: () => time,
   });
   return {
@@ -64,6 +66,15 @@ async function project(given: { text?: string; runsOn?: RunReconcilerOptions["ru
     },
   };
 }
+
+test("what is noted of the run is noted of each of its jobs, before what is noted of the job", async () => {
+  const { store, catchUp, reconcile } = await project({ text: workflow.replace("unit: {", "unit: {environment: prod, ") });
+  await store.patch(runKind, "run-1", { spec: { notices: ["on.release: no releases"] } });
+  await catchUp();
+  await reconcile();
+  const notices = (await store.list(jobRunKind)).items.map(({ spec }) => spec.notices);
+  expect(notices).toEqual(Array(2).fill(["on.release: no releases", expect.stringMatching(/^jobs\.unit\.environment: /)]));
+});
 
 describe("JobRuns that were made a moment ago, and that the cache does not show", () => {
   test("are not made again; the key comes back, should they be gone", async () => {
@@ -227,4 +238,123 @@ test.each<[string, "push" | "pull_request", Run["spec"]["priority"], JobRun["spe
   cached.run = { ...cached.run!, spec: { ...spec, source: { ...spec.source, event }, ...(priority ? { priority } : {}) } };
   await reconcile();
   expect((await store.list(jobRunKind)).items.map((jobRun) => jobRun.spec.priority)).toEqual([expected, expected]);
+});
+
+describe("concurrency of runs", () => {
+  const text =
+    "on: push\nrun-name: of ${{ github.ref_name }}\nconcurrency: {group: deploy, cancel-in-progress: \"${{ vars.CANCEL == 'yes' }}\"}\njobs: {a: {steps: [{run: x}]}}\n";
+
+  /** Servers, one after the other, over the same store; each knows what is written down. */
+  async function world(vars: Record<string, string> = {}) {
+    let time = Date.parse("2026-11-21T12:00:00Z");
+    let uids = 0;
+    const store = new MemoryStore({ now: () => new Date(time), newUid: () => `uid-${++uids}` });
+    const runs = new Map<string, Stored<Run>>();
+    const jobRuns = new Map<string, Stored<JobRun>>();
+    const serve = async () => {
+      const woken = new Set<string>();
+      const groups = new Groups((_kind, name) => woken.add(name));
+      const catchUp = async () => {
+        for (const run of (await store.list(runKind)).items) {
+          runs.set(run.metadata.name, run);
+          groups.noticeRun(run.metadata.name, run);
+        }
+        for (const jobRun of (await store.list(jobRunKind)).items) jobRuns.set(jobRun.metadata.name, jobRun);
+      };
+      const reconciler = new RunReconciler({
+        store,
+        runs: { get: (name) => runs.get(name), labelled: () => [], all: () => [] },
+        jobRuns: {
+          get: (name) => jobRuns.get(name),
+          labelled: (_label, run) => [...jobRuns.values()].filter(({ spec }) => spec.run === run),
+          all: () => [],
+        },
+        document: async () => await Promise.resolve(text),
+        varsOf: async () => await Promise.resolve(vars),
+        runsOn: async (labels) => await Promise.resolve({ labels: [...labels], executor: "host" }),
+        policyOf: () => ({}),
+        urlsOf: () => undefined,
+        groups,
+        now: () => new Date(++time),
+      });
+      await catchUp();
+      return {
+        woken: () => [...woken].toSorted(),
+        reconcile: async (name: string) => {
+          for (let pass = 0; pass < 3; pass++) {
+            await reconciler.reconcile(name);
+            await catchUp();
+          }
+          return (await store.get(runKind, name))!;
+        },
+      };
+    };
+    const make = async (name: string) => {
+      const spec: Run["spec"] = {
+        ...(await project()).cached.run!.spec,
+        workflow: { path: "ci.yml", name, digest: `sha256:${"a".repeat(64)}` },
+      };
+      await store.create(runKind, { metadata: { name }, spec });
+    };
+    const jobsOf = async (name: string) => (await store.list(jobRunKind)).items.filter(({ spec }) => spec.run === name).length;
+    const finish = async (name: string) => {
+      const run = (await store.get(runKind, name))!;
+      await store.writeStatus(runKind, run, { ...run.status, phase: "Finished", verdict: "passed" });
+    };
+    return { store, serve, make, jobsOf, finish };
+  }
+
+  test("one runs, the newest waits and says for whom, one before it is ended without a job", async () => {
+    const { make, serve, jobsOf, finish } = await world();
+    for (const name of ["r1", "r2", "r3"]) await make(name);
+    const server = await serve();
+    expect((await server.reconcile("r1")).status).toMatchObject({ title: "of main", groups: [{ of: "", group: "deploy", state: "held" }] });
+    expect((await server.reconcile("r2")).status).toMatchObject({ phase: "Pending", message: "waits for group deploy: r1 (r1)" });
+    await server.reconcile("r3");
+    expect(server.woken()).toContain("r2");
+    expect((await server.reconcile("r2")).status).toMatchObject({
+      phase: "Finished",
+      verdict: "aborted",
+      message: "group deploy: r3 (r3) came after it, and takes its place",
+    });
+    expect([await jobsOf("r1"), await jobsOf("r2"), await jobsOf("r3")]).toEqual([1, 0, 0]);
+    await finish("r1");
+    await server.reconcile("r1");
+    await server.reconcile("r3");
+    expect(await jobsOf("r3")).toBe(1);
+  });
+
+  test("the next server knows who has the group, and who waits, whoever it looks at first", async () => {
+    const { make, serve, jobsOf } = await world();
+    for (const name of ["r1", "r2"]) await make(name);
+    const first = await serve();
+    await first.reconcile("r1");
+    await first.reconcile("r2");
+    await make("r3");
+    const next = await serve();
+    expect((await next.reconcile("r3")).status).toMatchObject({ phase: "Pending", message: "waits for group deploy: r1 (r1)" });
+    expect((await next.reconcile("r2")).status).toMatchObject({ phase: "Finished", verdict: "aborted" });
+    expect(await jobsOf("r3")).toBe(0);
+  });
+
+  test("a server that was killed between being given the group and the first job", async () => {
+    const { store, make, serve, jobsOf } = await world();
+    for (const name of ["r1", "r2"]) await make(name);
+    const run = (await store.get(runKind, "r1"))!;
+    const since = "2026-11-21T12:00:00.000Z";
+    await store.writeStatus(runKind, run, { phase: "Pending", groups: [{ of: "", group: "deploy", state: "held", since }] });
+    const next = await serve();
+    await next.reconcile("r2");
+    await next.reconcile("r1");
+    expect([await jobsOf("r1"), await jobsOf("r2")]).toEqual([1, 0]);
+  });
+
+  test("cancel-in-progress, by an expression: the one that runs is told to end", async () => {
+    const { make, serve, store } = await world({ CANCEL: "yes" });
+    for (const name of ["r1", "r2"]) await make(name);
+    const server = await serve();
+    await server.reconcile("r1");
+    await server.reconcile("r2");
+    expect((await store.get(runKind, "r1"))!.spec.abort).toBe("group deploy: r2 (r2) came after it, and cancels what is in progress");
+  });
 });

@@ -12,14 +12,18 @@ import type { ForgeUrls } from "../../forges/forge.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
+import type { LockDocument } from "../../resources/lock-document.ts";
 import type { Stored } from "../../resources/object.ts";
 import { repositoryName } from "../../resources/repository.ts";
 import { hasEnded, priorityOf, type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
-import type { Json } from "../../workflows/expressions.ts";
+import { interpolate, type Json } from "../../workflows/expressions.ts";
 import type { JobPolicy, PlannedJobRun } from "../../workflows/decide.ts";
-import { invalidRun, planRun, type RunPlan } from "../../workflows/plan.ts";
+import { type GroupState, invalidRun, planRun, type RunPlan, type WantedGroup } from "../../workflows/plan.ts";
+import { parseCalls } from "../../workflows/read-calls.ts";
 import { readWorkflow } from "../../workflows/read.ts";
+import { planReproduction } from "../../workflows/reproduction.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
+import { type Claim, claimOfRun, endHolder, type Groups } from "../concurrency/groups.ts";
 import type { Lister } from "../lister.ts";
 import { refusedEnding } from "../refused.ts";
 import { githubContext } from "./github-context.ts";
@@ -41,6 +45,7 @@ export interface RunReconcilerOptions {
   policyOf(run: Stored<Run>): JobPolicy;
   /** Of its forge; undefined where that has none. */
   urlsOf(run: Stored<Run>): ForgeUrls | undefined;
+  groups: Pick<Groups, "ask" | "keep">;
   now(): Date;
 }
 
@@ -67,6 +72,15 @@ export class RunReconciler {
       return {};
     }
     const plan = await this.#plan(run);
+    if (plan.replaced !== undefined) {
+      await this.#options.store.patch(runKind, name, { spec: { abort: plan.replaced.slice(0, 1024) } });
+      return {};
+    }
+    this.#options.groups.keep(
+      name,
+      (plan.groups ?? []).map(({ of }) => of),
+    );
+    if (await this.#noteGroups(run, plan)) return {}; // Its own event wakes us.
     for (const { metadata } of this.#options.jobRuns.labelled(runLabels.run, name)) this.#made.delete(metadata.name);
     const isBehind = plan.create.some((planned) => this.#made.has(planned.name));
     await Promise.all(
@@ -76,45 +90,79 @@ export class RunReconciler {
     );
     const places = await this.#placesOf(run, plan, signal);
     if ("why" in places) {
-      await this.#writeStatus(run, { ...plan.status, message: places.why });
+      await this.#writeStatus(run, { ...plan, status: { ...plan.status, message: places.why } });
       return { requeueAfterMs: limits.hostEveryMs };
     }
     await Promise.all(plan.create.map(async (planned) => await this.#create(run, planned, places)));
     await Promise.all(plan.again.map(async (planned) => await this.#runAgain(run, planned, places)));
-    const { requeueAfterMs } = await this.#writeStatus(run, plan.status);
+    const { requeueAfterMs } = await this.#writeStatus(run, plan);
     const afterMs = requeueAfterMs ?? (isBehind ? limits.cacheBehindMs : undefined);
     return afterMs === undefined ? {} : { requeueAfterMs: afterMs };
   }
 
-  async #plan(run: Stored<Run>): Promise<RunPlan> {
+  async #plan(run: Stored<Run>): Promise<Planned> {
     try {
       const { spec, metadata } = run;
+      if (spec.reproduces !== undefined) return await this.#planReproduction(run, spec.reproduces);
       const [workflow, event, vars] = await Promise.all([this.#workflowOf(run), this.#eventOf(run), this.#options.varsOf(run)]);
-      return planRun({
+      const inputs = JSON.parse(spec.inputs ?? "{}") as Json;
+      const contexts = { github: githubContext(run, event, this.#options.urlsOf(run)), vars, inputs };
+      const ending: { holder: Claim; by: Claim }[] = [];
+      const plan = planRun({
         run: metadata.name,
         workflow,
-        contexts: { github: githubContext(run, event, this.#options.urlsOf(run)), vars },
+        contexts,
         jobRuns: this.#options.jobRuns.labelled(runLabels.run, metadata.name),
         selected: spec.jobs,
         matrix: spec.matrix,
         attempt: spec.attempt,
         rerun: spec.rerun,
         policy: this.#options.policyOf(run),
+        ask: (wanted) => this.#ask(run, wanted, ending),
         isAborted: spec.abort !== undefined,
         abortReason: spec.abort,
       });
+      for (const { holder, by } of ending) await endHolder(this.#options.store, holder, by);
+      return { ...plan, title: titleOf(workflow, contexts) };
     } catch (error) {
       if (!(error instanceof SeatrialError) || error.retryable) throw error;
       return invalidRun(error.message.slice(0, 4096));
     }
   }
 
+  #ask(run: Stored<Run>, { isBegun, of, group, cancelInProgress, queue }: WantedGroup, ending: { holder: Claim; by: Claim }[]): GroupState {
+    const since = this.#options.now().getTime();
+    const claim = claimOfRun(run, { of, group, cancelInProgress, queue, isHeld: isBegun, since });
+    const answer = this.#options.groups.ask(claim);
+    if (answer.state === "waiting" && answer.ends) ending.push({ holder: answer.ends, by: claim });
+    return answer;
+  }
+
+  /** Which groups it has is written down before anything of them begins. @returns whether that was not so. */
+  async #noteGroups(run: Stored<Run>, plan: Planned): Promise<boolean> {
+    const known = (run.status?.attempt ?? 1) === (run.spec.attempt ?? 1) ? run.status?.groups : undefined;
+    const isKnown = (group: WantedGroup) =>
+      known?.some(({ of, state, group: name }) => of === group.of && name === group.group && state === "held");
+    if (!(plan.groups ?? []).some((group) => group.state === "held" && !group.isBegun && !isKnown(group))) return false;
+    await this.#writeStatus(run, plan);
+    return true;
+  }
+
+  async #planReproduction({ metadata: { name }, spec }: Stored<Run>, digest: string): Promise<RunPlan> {
+    const lock = JSON.parse(await this.#textOf(digest, "the lock document")) as LockDocument;
+    return planReproduction({ run: name, lock, jobRuns: this.#options.jobRuns.labelled(runLabels.run, name), abort: spec.abort });
+  }
+
   async #workflowOf(run: Stored<Run>): Promise<Workflow> {
-    const { digest, path } = run.spec.workflow;
-    const key = `${digest} ${path}`;
+    const { digest, path, calls } = run.spec.workflow;
+    const key = `${digest} ${path} ${calls ?? ""}`;
     let workflow = this.#workflows.get(key);
     if (!workflow) {
-      workflow = readWorkflow(await this.#textOf(digest, `workflow ${path}`), path, this.#options.policyOf(run).rules);
+      const [text, called] = await Promise.all([
+        this.#textOf(digest, `workflow ${path}`),
+        calls === undefined ? "{}" : this.#textOf(calls, `what workflow ${path} calls`),
+      ]);
+      workflow = readWorkflow(text, path, this.#options.policyOf(run).rules, parseCalls(called));
       if (this.#workflows.size >= keptWorkflows) this.#workflows.clear();
       this.#workflows.set(key, workflow);
     }
@@ -187,19 +235,24 @@ export class RunReconciler {
 
   #specOf(run: Stored<Run>, { labels, ...planned }: PlannedJobRun, places: Places): JobRunSpec {
     const { source, attempt, hold } = run.spec;
+    const notices = [...(run.spec.notices ?? []), ...(planned.notices ?? [])].slice(0, limits.jobNotices);
     return {
       ...planned,
+      ...(notices.length === 0 ? {} : { notices }),
       run: run.metadata.name,
       repository: source.repository.name,
       lane: source.lane,
       priority: priorityOf(run.spec),
-      ...places.get(keyOf(labels))!,
+      ...withDocker(planned, places.get(keyOf(labels))!),
       ...(attempt === undefined ? {} : { attempt }),
       ...(hold === undefined ? {} : { hold }),
     };
   }
 
-  async #writeStatus(run: Stored<Run>, planned: RunPlan["status"]): Promise<{ requeueAfterMs?: number }> {
+  async #writeStatus(
+    run: Stored<Run>,
+    { groups, title, status: planned }: Pick<Planned, "groups" | "title" | "status">,
+  ): Promise<{ requeueAfterMs?: number }> {
     const now = this.#options.now().toISOString();
     const before = run.status;
     const attempt = run.spec.attempt ?? 1;
@@ -207,6 +260,8 @@ export class RunReconciler {
     // Only what is planned now: a message of before is no longer true.
     const status: RunStatus = {
       ...planned,
+      ...(title === undefined ? {} : { title }),
+      ...(groups && planned.phase !== "Finished" ? { groups: this.#groupsOf(run, groups) } : {}),
       ...(attempt > 1 ? { attempt } : {}),
       startedAt: (isAnother ? undefined : before?.startedAt) ?? now,
       ...(planned.phase === "Finished" ? { finishedAt: now } : {}),
@@ -229,6 +284,14 @@ export class RunReconciler {
     return {};
   }
 
+  #groupsOf({ status }: Stored<Run>, groups: NonNullable<RunPlan["groups"]>): NonNullable<RunStatus["groups"]> {
+    const now = this.#options.now().toISOString();
+    return groups.map(({ of, group, state, cancelInProgress, queue }) => {
+      const since = status?.groups?.find((known) => known.of === of && known.group === group)?.since ?? now;
+      return { of, group, state, since, ...(cancelInProgress && { cancelInProgress }), ...(queue === "max" && { queue }) };
+    });
+  }
+
   /** Its jobs end with it. */
   async #giveUp(run: Stored<Run>, ending: NonNullable<ReturnType<typeof refusedEnding>>, finishedAt: string): Promise<void> {
     const { store, jobRuns } = this.#options;
@@ -241,8 +304,31 @@ export class RunReconciler {
   }
 }
 
+/** What is to be done, and the workflow's `run-name`. */
+type Planned = RunPlan & { title?: string | undefined };
+
+/** A name that cannot be made is none: nothing depends on it. */
+function titleOf({ runName }: Workflow, contexts: Readonly<Record<string, Json>>): string | undefined {
+  if (!runName) return undefined;
+  try {
+    return interpolate(runName.text, { contexts }).trim().slice(0, 1024) || undefined;
+  } catch (error) {
+    if (error instanceof SeatrialError) return undefined;
+    throw error;
+  }
+}
+
 /** By {@link keyOf}; where it cannot be had, why. */
 type Places = Map<string, Pick<JobRunSpec, "runsOn" | "invalid">>;
+
+/** Containers of a job are beside one of its runner: a process of the server's machine has none. */
+function withDocker({ container, services, steps }: Omit<PlannedJobRun, "labels">, place: Pick<JobRunSpec, "runsOn" | "invalid">) {
+  const hasContainers = container !== undefined || services !== undefined || steps.some(({ uses }) => uses?.startsWith("docker://"));
+  return hasContainers && place.runsOn.executor === "host" ? { ...place, invalid: needsDocker } : place;
+}
+
+const needsDocker =
+  "it has a container, services or Docker actions, which need a Docker host, and it would run as a process of this machine: a Docker that answers, and --executor docker";
 
 function keyOf(labels: readonly string[]): string {
   return labels.join("\n");

@@ -1,81 +1,12 @@
-import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { limits } from "../../base/limits.ts";
-import { LocalForge } from "../../forges/local/local.ts";
 import type { PullRequestChange } from "../../forges/forge.ts";
-import { Mirrors } from "../../git/mirror.ts";
-import { scratchFolder, testEnvironment, testRepository } from "../../git/testdata/repository.ts";
-import { openHistory } from "../../history/history.ts";
-import { MemoryStore } from "../../kube/memory.ts";
 import { type Run, runKind } from "../../resources/run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { repositoryKind } from "../../resources/repository.ts";
-import { Repositories } from "../repository/repositories.ts";
-import { Trigger } from "./trigger.ts";
+import { bench } from "./testdata/bench.ts";
 
 const workflow = "name: ci\non: [push, pull_request]\njobs: {unit: {steps: [{run: 'true'}]}}\n";
-
-/** A local forge with a repository, and a trigger over a store in memory. */
-async function bench(files: Record<string, string>) {
-  const scratch = await scratchFolder();
-  const work = await testRepository();
-  onTestFinished(async () => {
-    await work[Symbol.asyncDispose]();
-    await scratch[Symbol.asyncDispose]();
-  });
-  const main = await work.commit(files);
-  const bare = join(scratch.path, "project.git");
-  await work.git("clone", "-q", "--bare", work.folder, bare);
-  const now = () => new Date();
-  const folder = join(scratch.path, "forge");
-  const forge = await LocalForge.open({
-    name: "local",
-    environment: testEnvironment,
-    repositories: [bare],
-    folder,
-    user: { id: "0", login: "me" },
-    now,
-  });
-  const history = await openHistory({ sqlite: { directory: join(scratch.path, "history") } });
-  onTestFinished(async () => await history.close());
-  const mirrors = new Mirrors({ environment: testEnvironment, folder: join(scratch.path, "mirrors"), now });
-  onTestFinished(async () => await mirrors.close());
-  let uids = 0;
-  const store = new MemoryStore({ now, newUid: () => `uid-${++uids}` });
-  const { id } = forge.repositories()[0]!;
-  const runs = async () => (await store.list(runKind)).items;
-  return {
-    forge,
-    id,
-    main,
-    store,
-    history,
-    trigger: new Trigger({
-      store,
-      history,
-      mirrorOf: (name, repository) => mirrors.of(name, repository),
-      repositories: new Repositories({ store, now }),
-      rules: [{ labels: ["gpu"] }],
-      now,
-    }),
-    /** The forge takes pull requests for those of a stranger's fork. */
-    distrust: () => (forge.laneOf = async () => await Promise.resolve({ lane: "untrusted", reason: "a fork" })),
-    runs,
-    /** Pull request 1 gets a commit; gives it as the forge has it then. */
-    push: async (more: Record<string, string>): Promise<PullRequestChange> => {
-      await work.commit(more);
-      await work.git("push", "-q", bare, "+HEAD:refs/pull/1/head");
-      return (await forge.pullRequest(id, 1))!;
-    },
-    /** The first commit of main gets another upon it, and main is that one. */
-    moveMain: async (more: Record<string, string>) => {
-      await work.git("checkout", "-q", "-B", "other", main);
-      await work.commit(more);
-      await work.git("push", "-q", bare, "+HEAD:main");
-      await work.git("checkout", "-q", "main");
-    },
-  };
-}
 
 function aborts(runs: readonly Stored<Run>[]): Record<string, string | undefined> {
   return Object.fromEntries(runs.map(({ spec }) => [spec.source.heads?.[0]?.sha ?? spec.source.commit, spec.abort]));
@@ -114,6 +45,151 @@ test("a delivery that is handled when all of the newer head has ended ends itsel
   await store.writeStatus(runKind, run, { phase: "Finished", verdict: "passed" });
   await trigger.trigger(forge, first, { delivery: "1", payload: {} });
   expect(aborts(await runs())).toEqual({ [first.head.sha]: expect.stringContaining("newer commit"), [second.head.sha]: undefined });
+});
+
+/** What was started, as `event of path`. */
+function started(runs: readonly Stored<Run>[]): string[] {
+  return runs.map(({ spec }) => `${spec.source.event} ${spec.workflow.path.replace(".seatrial/", "")}`).toSorted();
+}
+const onlyOn = (on: string) => `on: ${on}\njobs: {unit: {steps: [{run: 'true'}]}}\n`;
+
+describe("what makes no head", () => {
+  test("runs once for each delivery, beside what the head has", async () => {
+    const { trigger, forge, push, runs } = await bench({
+      ".seatrial/head.yml": onlyOn("pull_request"),
+      ".seatrial/label.yml": onlyOn("{pull_request: {types: [labeled]}}"),
+      ".seatrial/close.yml": onlyOn("{pull_request: {types: [closed]}}"),
+    });
+    const change = await push({ "a.txt": "1\n" });
+    await trigger.trigger(forge, change, { delivery: "1", payload: {} });
+    const labeled = { ...change, action: "labeled" } as const;
+    for (const delivery of ["2", "2", "3"]) await trigger.trigger(forge, labeled, { delivery, payload: { action: "label_updated" } });
+    await trigger.trigger(forge, { ...change, action: "edited" }, { delivery: "4", payload: {} });
+    await trigger.trigger(forge, { ...change, action: "closed" }, { delivery: "5", payload: {} });
+    expect(started(await runs())).toEqual([
+      "pull_request close.yml",
+      "pull_request head.yml",
+      "pull_request label.yml",
+      "pull_request label.yml",
+    ]);
+  });
+
+  test("says what happened in GitHub's words", async () => {
+    const { trigger, forge, push, runs, history } = await bench({ ".seatrial/label.yml": onlyOn("{pull_request: {types: [labeled]}}") });
+    await trigger.trigger(
+      forge,
+      { ...(await push({})), action: "labeled" },
+      { delivery: "2", payload: { action: "label_updated", number: 1 } },
+    );
+    const [run] = await runs();
+    expect(JSON.parse((await history.documents.get(run!.spec.source.eventDigest!))!)).toEqual({ action: "labeled", number: 1 });
+  });
+
+  test("and cannot be merged has no run, and is not tried again", async () => {
+    const { trigger, forge, push, moveMain, runs } = await bench({
+      ".seatrial/label.yml": onlyOn("{pull_request: {types: [labeled]}}"),
+      "a.txt": "0\n",
+    });
+    await moveMain({ "a.txt": "main\n" });
+    const change = await push({ "a.txt": "branch\n" });
+    expect(await trigger.trigger(forge, { ...change, action: "labeled" }, { delivery: "1", payload: {} })).toEqual([]);
+    expect(await runs()).toEqual([]);
+  });
+
+  test("a new branch is a create, one that is gone a delete on the default branch", async () => {
+    const { trigger, forge, repository, main, pushTo, runs, history } = await bench({
+      ".seatrial/create.yml": onlyOn("create"),
+      ".seatrial/delete.yml": onlyOn("delete"),
+    });
+    const after = await pushTo("topic", { "a.txt": "1\n" });
+    const ref = "refs/heads/topic";
+    const push = { event: "push", repository, ref } as const;
+    await trigger.trigger(forge, { ...push, after }, { payload: undefined });
+    expect(await runs(), "nobody said that it is new").toEqual([]);
+    await trigger.trigger(forge, { ...push, after }, { delivery: "1", payload: { ref, before: "0", sender: { login: "me" } } });
+    await trigger.trigger(forge, { ...push, before: main, after }, { delivery: "2", payload: { ref } });
+    await trigger.trigger(forge, { ...push, before: after }, { delivery: "3", payload: { ref } });
+    const all = await runs();
+    expect(started(all)).toEqual(["create create.yml", "delete delete.yml"]);
+    const events = await Promise.all(
+      all.map(async ({ spec }) => JSON.parse((await history.documents.get(spec.source.eventDigest!))!) as object),
+    );
+    expect(Object.fromEntries(all.map(({ spec }, i) => [spec.source.event, [spec.source.ref, spec.source.commit, events[i]]]))).toEqual({
+      create: [ref, after, { ref: "topic", ref_type: "branch", master_branch: "main", sender: { login: "me" } }],
+      delete: ["refs/heads/main", main, { ref: "topic", ref_type: "branch" }],
+    });
+  });
+
+  test("a release runs its tag, in the trusted lane; without its tag it runs nothing", async () => {
+    const { trigger, forge, repository, main, runs } = await bench({ ".seatrial/release.yml": onlyOn("{release: {types: [published]}}") });
+    forge.commitOf = async (_, ref) => await Promise.resolve(ref === "refs/tags/v1" ? main : undefined);
+    const release = { event: "release", repository, ref: "refs/tags/v1", actions: ["published", "created"] } as const;
+    await trigger.trigger(forge, { ...release, ref: "refs/tags/v2" }, { delivery: "1", payload: {} });
+    await trigger.trigger(forge, { ...release, actions: ["deleted"] }, { delivery: "2", payload: {} });
+    await trigger.trigger(forge, release, { delivery: "3", payload: {} });
+    expect((await runs()).map(({ spec }) => spec.source)).toMatchObject([
+      { event: "release", ref: "refs/tags/v1", base: { ref: "v1", sha: main }, commit: main, lane: "trusted", delivery: "3" },
+    ]);
+  });
+});
+
+describe("paths", () => {
+  const files = {
+    ".seatrial/docs.yml": onlyOn('{push: {paths: ["docs/**"]}, pull_request: {paths: ["docs/**"]}}'),
+    ".seatrial/code.yml": onlyOn('{push: {paths-ignore: ["docs/**"]}, pull_request: {paths-ignore: ["docs/**"]}}'),
+  };
+  const both = ["push code.yml", "push docs.yml"];
+
+  test("of a push are those between before and after, not those of its last commit", async () => {
+    const { trigger, forge, repository, main, pushTo, runs } = await bench(files);
+    await pushTo("main", { "docs/a.md": "1\n" });
+    const after = await pushTo("main", { "docs/b.md": "1\n" });
+    await trigger.trigger(
+      forge,
+      { event: "push", repository, ref: "refs/heads/main", before: main, after },
+      { delivery: "1", payload: {} },
+    );
+    expect(started(await runs())).toEqual(["push docs.yml"]);
+  });
+
+  test("of a new branch are those since it left the default branch", async () => {
+    const { trigger, forge, repository, pushTo, moveMain, runs } = await bench(files);
+    await moveMain({ "code.txt": "main\n" });
+    const after = await pushTo("topic", { "docs/a.md": "1\n" });
+    await trigger.trigger(forge, { event: "push", repository, ref: "refs/heads/topic", after }, { delivery: "1", payload: {} });
+    expect(started(await runs())).toEqual(["push docs.yml"]);
+  });
+
+  test.each([
+    ["the default branch is new", "refs/heads/main", undefined],
+    ["what was before is gone", "refs/heads/main", "1".repeat(40)],
+    ["it is a tag", "refs/tags/v1", undefined],
+  ])("leave nothing out when %s", async (_, ref, before) => {
+    const { trigger, forge, repository, main, runs } = await bench(files);
+    const change = { event: "push", repository, ref, after: main, ...(before ? { before } : {}) } as const;
+    await trigger.trigger(forge, change, { delivery: "1", payload: {} });
+    expect(started(await runs())).toEqual(both);
+  });
+
+  test("of a head that was found are those since it was known last", async () => {
+    const { trigger, forge, repository, main, pushTo, runs } = await bench(files);
+    const on = { event: "push", repository, ref: "refs/heads/main" } as const;
+    await trigger.trigger(forge, { ...on, after: main }, { payload: undefined });
+    expect(started(await runs())).toEqual(both);
+    const after = await pushTo("main", { "docs/a.md": "1\n" });
+    await trigger.trigger(forge, { ...on, after }, { payload: undefined });
+    expect(started(await runs())).toEqual([...both, "push docs.yml"]);
+  });
+
+  test("of a pull request are those that its head changed, not those of its base", async () => {
+    const { trigger, forge, push, moveMain, runs } = await bench(files);
+    const first = await push({ "docs/a.md": "1\n" });
+    await moveMain({ "code.txt": "main\n" });
+    const change = (await forge.pullRequest(first.repository.id, 1))!;
+    expect(change.base.sha).not.toBe(first.base.sha);
+    await trigger.trigger(forge, change, { delivery: "1", payload: {} });
+    expect(started(await runs())).toEqual(["pull_request docs.yml"]);
+  });
 });
 
 test("several changes of one pull request at once leave the newest head alone", async () => {
@@ -176,6 +252,18 @@ test("workflows of one name are told apart by their files, and one that is not v
   );
   const names = (await runs()).map(({ spec }) => spec.workflow.name).toSorted();
   expect(names).toEqual([".seatrial/d.yml", "ci (.seatrial/a.yml)", "ci (.seatrial/b.yml)", "other"]);
+});
+
+test("what the forge never tells of a workflow's triggers is noted in its runs", async () => {
+  const { trigger, forge, repository, main, runs } = await bench({
+    ".seatrial/a.yml": onlyOn("{push: , release: }"),
+    ".seatrial/b.yml": onlyOn("push"),
+  });
+  await trigger.trigger(forge, { event: "push", repository, ref: "refs/heads/main", after: main }, { payload: undefined });
+  expect(Object.fromEntries((await runs()).map(({ spec }) => [spec.workflow.path, spec.notices]))).toEqual({
+    ".seatrial/a.yml": ["on.release: a repository on this disk has no releases"],
+    ".seatrial/b.yml": undefined,
+  });
 });
 
 test("a commit with more workflow files than are read is refused as a whole", async () => {

@@ -11,6 +11,7 @@ const names = { repository: { id: 7, full_name: "owner/project" }, sender: { id:
 const valid: [event: string, payload: object][] = [
   ["push", { ref: "refs/heads/main", before: sha, after: sha, ...names }],
   ["delete", { ref: "topic", ref_type: "branch", ...names }],
+  ["release", { action: "published", release: { tag_name: "v1", prerelease: false, draft: false }, ...names }],
   [
     "pull_request",
     {
@@ -70,7 +71,15 @@ test("deliveries as they should be are understood", () => {
     valid.map(([event, payload]) =>
       heard(forge, signed(event, Buffer.from(JSON.stringify(payload))), Buffer.from(JSON.stringify(payload))),
     ),
-  ).toEqual(["push", "push", "pull_request"]);
+  ).toEqual(["push", "push", "release", "pull_request"]);
+});
+
+test("what it tells in other words is said of the triggers that ask for it", () => {
+  const forge = gitea();
+  expect(forge.untold({ push: {}, release: { types: ["edited"] }, pull_request: { types: ["opened", "closed"] } })).toEqual([]);
+  expect(forge.untold({ pull_request: { types: ["unlabeled"] } })).toEqual([
+    expect.stringMatching(/^on\.pull_request\.types: Gitea tells /),
+  ]);
 });
 
 test("whatever is signed is an event or invalid, and nothing else", () => {
@@ -80,11 +89,17 @@ test("whatever is signed is an event or invalid, and nothing else", () => {
     fc.property(bodies, ({ event, body }) => {
       const end = heard(forge, signed(event, body), body);
       seen.add(end);
-      expect(end).toMatch(/^(push|pull_request|ignored|invalid)$/);
+      expect(end).toMatch(/^(push|pull_request|release|ignored|invalid)$/);
     }),
     { numRuns: 2_000 },
   );
-  expect([...seen].toSorted(), "the deliveries that were made up get far enough").toEqual(["ignored", "invalid", "pull_request", "push"]);
+  expect([...seen].toSorted(), "the deliveries that were made up get far enough").toEqual([
+    "ignored",
+    "invalid",
+    "pull_request",
+    "push",
+    "release",
+  ]);
 });
 
 test("names and events of any kind are taken or invalid, and never part of a path", () => {

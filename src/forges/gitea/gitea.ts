@@ -27,6 +27,7 @@ import {
 import { InOrder } from "../in-order.ts";
 import { pullRequestSchema, readEvent, readPullRequest, repositoryIdIn } from "../payload.ts";
 import { Recent } from "../recent.ts";
+import type { Triggers } from "../../workflows/triggers.ts";
 import { isSigned } from "../signature.ts";
 import { cut, descriptionOf } from "../text.ts";
 
@@ -42,6 +43,8 @@ export interface GiteaOptions {
 
 const repositorySchema = z.object({ id: z.int().transform(String), full_name: z.string(), default_branch: z.string() });
 const branchesSchema = z.array(z.object({ name: z.string(), commit: z.object({ id: z.string() }) }));
+/** A branch has the id of its commit, a tag the sha. */
+const refSchema = z.object({ commit: z.object({ id: z.string().optional(), sha: z.string().optional() }) });
 const permissionSchema = z.object({ permission: z.string(), user: z.object({ id: z.int().transform(String) }) });
 const userSchema = z.object({ id: z.int() });
 const statusesSchema = z.array(z.object({ context: z.string(), status: z.string(), description: z.string(), target_url: z.string() }));
@@ -108,6 +111,13 @@ export class Gitea implements Forge {
     return readEvent(event, payload);
   }
 
+  untold({ pull_request: pullRequest }: Triggers): string[] {
+    const isNoted = pullRequest?.types.includes("labeled") || pullRequest?.types.includes("unlabeled");
+    return isNoted
+      ? ["on.pull_request.types: Gitea tells of any change of labels as labeled, and as unlabeled when all of them are taken away at once"]
+      : [];
+  }
+
   async repository(id: string, signal?: AbortSignal): Promise<ForgeRepository> {
     const known = this.#repositories.get(id);
     if (known) return known;
@@ -134,6 +144,22 @@ export class Gitea implements Forge {
         if (read.success) yield { event: "pull_request", action: "synchronize", repository, ...readPullRequest(read.data) };
       }
     }
+  }
+
+  async commitOf(repositoryId: string, ref: string, signal?: AbortSignal): Promise<string | undefined> {
+    const { name } = await this.repository(repositoryId, signal);
+    const [, kind, short] = /^refs\/(heads|tags)\/(.+)$/s.exec(ref) ?? [];
+    if (short === undefined) return undefined;
+    const path = `${pathOf(name)}/${kind === "heads" ? "branches" : "tags"}/${encodePath(short)}`;
+    let answer: unknown;
+    try {
+      answer = await this.#api.call("GET", path, undefined, signal);
+    } catch (error) {
+      if (error instanceof ForgeError && error.status === 404) return undefined;
+      throw error;
+    }
+    const { commit } = this.#read(refSchema, answer);
+    return commit.id ?? commit.sha;
   }
 
   async pullRequest(repositoryId: string, number: number, signal?: AbortSignal): Promise<PullRequestChange | undefined> {

@@ -233,6 +233,15 @@ describe("opening", () => {
   });
 });
 
+test("what it never tells is said of the triggers that ask for it", async () => {
+  const { forge } = await opened();
+  expect(forge.untold({ push: {}, pull_request: { types: ["opened", "synchronize", "reopened", "closed"] }, create: {} })).toEqual([]);
+  expect(forge.untold({ pull_request: { types: ["opened", "labeled", "edited"] }, release: { types: ["published"] } })).toEqual([
+    "on.pull_request.types: of a repository on this disk nobody tells labeled, edited",
+    "on.release: a repository on this disk has no releases",
+  ]);
+});
+
 test("refs that are neither branch, tag nor pull request are not seen", async () => {
   const { work, bare } = await opened();
   const names = ["refs/heads/a", "refs/tags/b", "refs/pull/3/head", "refs/pull/3/merge", "refs/notes/x", "refs/pull/03/head"];

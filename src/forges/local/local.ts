@@ -28,6 +28,7 @@ import type {
   PullRequestComment,
   ShownCheck,
 } from "../forge.ts";
+import { headTypes, type Triggers } from "../../workflows/triggers.ts";
 import { InOrder } from "../in-order.ts";
 import { readEvent } from "../payload.ts";
 import { changesBetween, type RefChange, type Refs, readRefs, type SeenRefs, watchRefs } from "./refs.ts";
@@ -125,6 +126,15 @@ export class LocalForge implements Forge {
     return readEvent(event, payload);
   }
 
+  untold({ pull_request: pullRequest, release }: Triggers): string[] {
+    const told: readonly string[] = [...headTypes, "closed"];
+    const types = (pullRequest?.types ?? []).filter((type) => !told.includes(type));
+    return [
+      ...(types.length > 0 ? [`on.pull_request.types: of a repository on this disk nobody tells ${types.join(", ")}`] : []),
+      ...(release ? ["on.release: a repository on this disk has no releases"] : []),
+    ];
+  }
+
   async repository(id: string): Promise<ForgeRepository> {
     const { name, folder } = this.#of(id);
     return { id, name, defaultBranch: await defaultBranchOf(this.#environment, folder) };
@@ -134,6 +144,14 @@ export class LocalForge implements Forge {
     const found = [...this.#repositories.values()].find((each) => each.name === name);
     if (!found) throw new SeatrialError("not-found", `forge ${this.name} has no repository ${name}`);
     return await this.repository(found.id);
+  }
+
+  async commitOf(repositoryId: string, ref: string, signal?: AbortSignal): Promise<string | undefined> {
+    const { folder } = this.#of(repositoryId);
+    if (!/^refs\/(heads|tags)\//.test(ref)) return undefined;
+    const args = ["rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`];
+    const { stdout, exitCode } = await git(this.#environment, args, { folder, okCodes: [0, 1, 128], signal });
+    return exitCode === 0 ? stdout : undefined;
   }
 
   async *heads(repositoryId: string, signal?: AbortSignal): AsyncIterable<Change> {

@@ -5,14 +5,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { environmentFrom } from "../../base/environment.ts";
 import { FolderStore } from "../../artifacts/folder.ts";
+import { UploadPack } from "../../git/upload-pack.ts";
+import type { Forge } from "../../forges/forge.ts";
 import { openHistory } from "../../history/history.ts";
 import { runNamed } from "../../history/testdata/resources.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { openLogStore } from "../../logs/log-store.ts";
 import { type JobRun, jobRunKind, type JobRunStatus } from "../../resources/job-run.ts";
 import { type Run, runKind, runLabels, type RunSpec, type RunStatus } from "../../resources/run.ts";
+import { exampleLock } from "../../resources/testdata/lock.ts";
 import { openSecrets } from "../../secrets/file.ts";
+import { bringUpload } from "../brought-uploads.ts";
 import { apiApp } from "./app.ts";
 import { ApiClient } from "./client.ts";
 import { type Route } from "./route.ts";
@@ -28,6 +33,7 @@ class TestApi {
   readonly options: ApiOptions;
   readonly client: ApiClient;
   readonly replayed: true[] = [];
+  readonly dispatched: object[] = [];
   readonly #app: ReturnType<typeof apiApp>;
 
   static async open(more: Partial<ApiOptions> = {}): Promise<TestApi> {
@@ -51,6 +57,21 @@ class TestApi {
       store: this.store,
       changeOf: async () => await Promise.resolve(),
       checksOf: async () => await Promise.resolve([]),
+      repositoryOf: () => "/nowhere",
+      uploadPack: uploadPack(),
+      dispatches: {
+        forges: new Map([["local", { repositoryNamed: async () => await Promise.resolve({ id: "1" }) } as unknown as Forge]]),
+        dispatcher: {
+          dispatch: async (_, { repositoryId, workflow: file, inputs }) => {
+            this.dispatched.push({ repositoryId, file, inputs });
+            return await Promise.resolve("live");
+          },
+          tell: async (_, { repositoryId, type, payload }) => {
+            this.dispatched.push({ repositoryId, type, payload });
+            return await Promise.resolve(["live"]);
+          },
+        },
+      },
       onReplay: () => void this.replayed.push(true),
       now: () => now,
       ...more,
@@ -110,14 +131,28 @@ class TestApi {
   }
 }
 
+/** Of a machine that has git and nothing else. */
+function uploadPack(): UploadPack {
+  const { PATH } = process.env;
+  const served = new UploadPack(environmentFrom({ variables: { PATH }, homeDir: "/", tempDir: tmpdir(), uid: 0, cwd: "/" }));
+  onTestFinished(async () => await served.close());
+  return served;
+}
+
 const failed: JobRunStatus = { phase: "Finished", verdict: "failed", attempt: 1, finishedAt };
 const clusters: JobRun["spec"]["clusters"] = [{ name: "cluster", spec: { provider: "bare" } as never }];
 const held: JobRunStatus = { ...failed, heldUntil: "2026-11-01T13:00:00.000Z", clusters: [{ name: "cluster", cluster: "st-1" }] };
 
+const reproduces = `sha256:${"7".repeat(64)}`;
+
+async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(Buffer.from(text));
+}
+
 /** A run that failed, with all that there can be of it. */
 async function furnished(): Promise<TestApi> {
   const api = await TestApi.open();
-  await api.run("ended", { phase: "Finished", verdict: "failed", finishedAt });
+  await api.run("ended", { phase: "Finished", verdict: "failed", finishedAt }, { reproduces });
   const uid = await api.jobRun("ended", "unit", held, { clusters, hold: { forSeconds: 3600 } });
   await api.run("live", { phase: "Running" });
   await api.jobRun("live", "unit", { phase: "Running" }, { clusters });
@@ -135,6 +170,14 @@ async function furnished(): Promise<TestApi> {
     key: "a-1/artifacts/x",
   });
   await history.attempts.setTests("a-1", [{ suite: "s", className: "c", name: "t", verdict: "failed", logLine: 2 }]);
+  await bringUpload(
+    { history, objects },
+    reproduces,
+    "n",
+    [{ path: "x", size: 1, content: async () => await Promise.resolve(bytesOf("x")) }],
+    now,
+  );
+  await history.locks.put("a-1", JSON.stringify(exampleLock));
   await history.attempts.end("a-1", { verdict: "failed" }, now);
   await secrets!.set("server", "TOKEN", "correct horse");
   await history.deliveries.put({ forge: "gitea", delivery: "d", event: "push", headers: {}, body: Buffer.from("{}") }, now);
@@ -146,6 +189,8 @@ const source = runNamed("x").spec.source;
 /** One good call of each operation. */
 const calls: Record<string, [path: string, body?: object]> = {
   listRuns: ["/api/v1/runs?limit=1"],
+  dispatchWorkflow: ["/api/v1/dispatches", { repository: "project", workflow: "w.yml", inputs: { dry: true } }],
+  dispatchRepository: ["/api/v1/repository-dispatches", { repository: "project", type: "built", payload: { tag: "v1" } }],
   createRun: ["/api/v1/runs", { source, workflow: { path: "w.yml", text: workflow }, event: {}, matrix: { k: ["v"] } }],
   getRun: ["/api/v1/runs/ended"],
   streamRun: ["/api/v1/runs/ended/stream"],
@@ -156,6 +201,13 @@ const calls: Record<string, [path: string, body?: object]> = {
   getJob: ["/api/v1/jobs/ended-unit-0"],
   getLines: ["/api/v1/jobs/ended-unit-0/lines?from=2"],
   getLog: ["/api/v1/jobs/ended-unit-0/log"],
+  getLock: ["/api/v1/jobs/ended-unit-0/lock?attempt=1"],
+  listUploads: ["/api/v1/jobs/ended-unit-0/uploads"],
+  getUpload: ["/api/v1/jobs/ended-unit-0/upload?name=n&path=x"],
+  getEvent: ["/api/v1/jobs/ended-unit-0/event"],
+  listGitRefs: ["/api/v1/jobs/ended-unit-0/git/info/refs?service=git-upload-pack"],
+  fetchGit: ["/api/v1/jobs/ended-unit-0/git/git-upload-pack"],
+  createReproduction: ["/api/v1/reproductions", { lock: exampleLock, event: "{}" }],
   listTests: ["/api/v1/jobs/ended-unit-0/tests"],
   listArtifacts: ["/api/v1/jobs/ended-unit-0/artifacts"],
   getArtifact: ["/api/v1/jobs/ended-unit-0/artifact?path=x"],
@@ -209,8 +261,9 @@ describe("the description", () => {
     for (const route of api.routes) {
       const [path, body] = calls[route.operation]!;
       for (const token of [undefined, "wrong"]) {
-        const { status } = await api.call(route.method.toUpperCase(), path, body, token ?? "");
-        expect(status, route.operation).toBe(route.isProtected ? 401 : 200);
+        const answer = await api.call(route.method.toUpperCase(), path, body, token ?? "");
+        await answer.arrayBuffer(); // What is not read stays open.
+        expect(answer.status, route.operation).toBe(route.isProtected ? 401 : 200);
       }
     }
     expect((await api.spec("live")).abort).toBeUndefined();
@@ -358,6 +411,23 @@ describe("secrets and deliveries", () => {
     expect((await deliveries.get(1))?.state).toBe("waiting");
     await expect(api.client.replayDelivery("2")).rejects.toMatchObject({ code: "not-found" });
   });
+});
+
+test("dispatches go to the repository that has the name at its forge, and no further where there is none", async () => {
+  const api = await furnished();
+  expect(await api.client.dispatch({ repository: "project", workflow: "w.yml", inputs: { n: 1 } })).toBe("live");
+  expect(await api.client.dispatchRepository({ repository: "project", type: "built" })).toEqual(["live"]);
+  expect(api.dispatched).toEqual([
+    { repositoryId: "1", file: "w.yml", inputs: { n: 1 } },
+    { repositoryId: "1", type: "built", payload: undefined },
+  ]);
+  await expect(api.client.dispatch({ forge: "gitea", repository: "project", workflow: "w.yml" })).rejects.toMatchObject({
+    code: "not-found",
+    message: "there is no forge gitea",
+    hint: "there are local",
+  });
+  const none = await TestApi.open({ dispatches: undefined });
+  await expect(none.client.dispatch({ repository: "project", workflow: "w.yml" })).rejects.toMatchObject({ code: "conflict" });
 });
 
 test("without a server nothing is run, and it says so", async () => {

@@ -20,7 +20,9 @@ export function apiApp({ routes, token, version }: ApiAppOptions): Hono {
     app.on(route.method.toUpperCase(), route.path.replaceAll(/\{(\w+)\}/g, ":$1"), async (context) => {
       if (route.isProtected && token !== undefined && !holdsToken(context, token)) {
         return errorAnswer(
-          new SeatrialError("refused", "this needs the server's token", { hint: "send it as Authorization: Bearer …" }),
+          new SeatrialError("refused", "this needs the server's token", {
+            hint: "--token-file or SEATRIAL_TOKEN gives it to a command; others send Authorization: Bearer …",
+          }),
           401,
         );
       }
@@ -40,7 +42,14 @@ export function apiApp({ routes, token, version }: ApiAppOptions): Hono {
 }
 
 function holdsToken(context: Context, token: string): boolean {
-  const given = Buffer.from(/^Bearer (\S+)$/i.exec(context.req.header("authorization") ?? "")?.[1] ?? "");
+  const [, bearer, basic] = /^(?:Bearer (\S+)|Basic (\S+))$/i.exec(context.req.header("authorization") ?? "") ?? [];
+  // git knows names and passwords alone: the token is the password, whatever the name.
+  const given = Buffer.from(
+    bearer ??
+      Buffer.from(basic ?? "", "base64")
+        .toString()
+        .replace(/^[^:]*:/, ""),
+  );
   const right = Buffer.from(token);
   return given.length === right.length && timingSafeEqual(given, right);
 }

@@ -10,8 +10,11 @@ import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { repositoryName } from "../../resources/repository.ts";
-import { hasEnded, type Run, runKind, runLabels, workingTree } from "../../resources/run.ts";
+import { hasEnded, type Run, runKind, runLabels, runNumberKey, workingTree } from "../../resources/run.ts";
+import { isCalledBy, rootJobOf } from "../../workflows/job-run-views.ts";
+import { formatCalls } from "../../workflows/read-calls.ts";
 import { readWorkflow } from "../../workflows/read.ts";
+import { lockRoutes } from "./locks.ts";
 import type { Route } from "./route.ts";
 import type { ApiOptions } from "./routes.ts";
 import { holdSchema, type NewRun, newRunSchema, type RerunBody, rerunSchema } from "./schemas.ts";
@@ -149,6 +152,7 @@ export function changeRoutes(options: ApiOptions): Route[] {
         return context.json({ jobs: holds.map(({ jobRun }) => jobRun.metadata.name) });
       },
     },
+    ...lockRoutes(options, async (spec) => await makeRun(storeOf(), options, spec)),
   ];
 }
 
@@ -170,7 +174,9 @@ function holdOf(jobRun: Stored<JobRun>, forSeconds: number, now: Date): { forSec
 
 function jobsNamed(all: readonly Stored<JobRun>[], run: string, job: string | undefined): Stored<JobRun>[] {
   if (job === undefined) return [...all];
-  const found = all.filter(({ metadata, spec }) => [metadata.name, spec.name, spec.job].includes(job));
+  const found = all.filter(({ metadata, spec }) => {
+    return [metadata.name, spec.name, spec.job].includes(job) || spec.name.startsWith(`${job} / `) || isCalledBy(spec.job, job);
+  });
   if (found.length > 0) return found;
   throw new SeatrialError("not-found", `${run} has no job ${job}`, {
     hint: `its jobs are ${all.map(({ spec }) => spec.name).join(", ") || "not made yet"}`,
@@ -181,18 +187,22 @@ function jobsNamed(all: readonly Stored<JobRun>[], run: string, job: string | un
 async function createRun(
   store: Store,
   options: ApiOptions,
-  { source, workflow, event, jobs, matrix, hold, priority }: NewRun,
+  { source, workflow, event, inputs, jobs, matrix, hold, priority }: NewRun,
 ): Promise<string> {
   const { history } = options;
   const now = options.now();
-  const { name } = readWorkflow(workflow.text, workflow.path, options.rules);
-  const [digest, eventDigest] = await Promise.all([
+  const files = new Map(Object.entries(workflow.calls ?? {}));
+  const { name, calls } = readWorkflow(workflow.text, workflow.path, options.rules, files);
+  const called = formatCalls(calls, files);
+  const [digest, eventDigest, callsDigest] = await Promise.all([
     history.documents.put(workflow.text, now),
     history.documents.put(JSON.stringify(event), now),
+    called === undefined ? undefined : history.documents.put(called, now),
   ]);
   return await makeRun(store, options, {
     source: { ...source, eventDigest },
-    workflow: { path: workflow.path, name, digest },
+    workflow: { path: workflow.path, name, digest, ...(callsDigest === undefined ? {} : { calls: callsDigest }) },
+    ...(inputs === undefined ? {} : { inputs }),
     ...(jobs ? { jobs } : {}),
     ...(matrix ? { matrix } : {}),
     ...(hold ? { hold } : {}),
@@ -205,16 +215,23 @@ async function createRun(
  * and, as nothing is there any more that they could need, what they need.
  */
 async function copyRun(store: Store, options: ApiOptions, { metadata, spec }: Stored<Run>, { failed, job }: RerunBody): Promise<string> {
-  const { source, workflow, jobs, matrix, hold, priority } = spec;
+  const { source, workflow, number, inputs, notices, jobs, matrix, hold, priority } = spec;
   const all = await knownJobRuns(options, metadata.name);
   const isAll = job === undefined && !failed;
   const named = failed ? all.filter(({ status }) => status?.verdict !== "passed") : jobsNamed(all, metadata.name, job);
-  const wanted = new Set(named.map((jobRun) => jobRun.spec.job));
-  // A set that grows while it is walked.
-  for (const id of wanted) for (const jobRun of all) if (jobRun.spec.needs?.includes(id)) wanted.add(jobRun.spec.job);
+  const wanted = new Set(named.map((jobRun) => rootJobOf(jobRun.spec.job)));
+  // A set that grows while it is walked. What is called is run as a whole, as nothing is there that it could be a part of.
+  for (const id of wanted) {
+    for (const { spec: other } of all) {
+      if (other.needs?.some((need) => rootJobOf(need) === id)) wanted.add(rootJobOf(other.job));
+    }
+  }
   return await makeRun(store, options, {
     source,
     workflow,
+    ...(number === undefined ? {} : { number }),
+    ...(inputs === undefined ? {} : { inputs }),
+    ...(notices ? { notices } : {}),
     ...(isAll ? (jobs ? { jobs } : {}) : { jobs: [...wanted] }),
     ...(matrix ? { matrix } : {}),
     ...(hold ? { hold } : {}),
@@ -241,7 +258,8 @@ async function makeRun(store: Store, options: ApiOptions, spec: Run["spec"]): Pr
   const name = `run-${createHash("sha256").update(key.join("\n")).digest("hex").slice(0, 12)}`;
   const labels = { [runLabels.repository]: repositoryName({ forge: source.forge, id: source.repository.id }) };
   await options.noteRun?.(name);
-  const made = await store.create(runKind, { metadata: { name, labels }, spec });
+  const number = spec.number ?? (await options.history.state.next(runNumberKey(source, workflow.path), options.now()));
+  const made = await store.create(runKind, { metadata: { name, labels }, spec: { ...spec, number } });
   await options.history.projection.projectRuns([made]); // Whoever asked may look at once.
   return name;
 }

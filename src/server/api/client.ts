@@ -2,6 +2,9 @@
 import { SeatrialError, type ErrorCode, systemCodeOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { pause } from "../../base/wait.ts";
+import type { LockDocument } from "../../resources/lock-document.ts";
+import type { NewReproduction, UploadBody } from "./locks.ts";
+import type { DispatchBody, RepositoryDispatchBody } from "./dispatches.ts";
 import type { DeliveryBody, JobView, LineBody, NewRun, RerunBody, RunBody, RunView, SecretBody } from "./schemas.ts";
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -40,6 +43,16 @@ export class ApiClient {
 
   async createRun(run: NewRun): Promise<string> {
     return (await this.#json<{ name: string }>("POST", "/api/v1/runs", run)).name;
+  }
+
+  /** @returns the name of the Run. */
+  async dispatch(dispatch: DispatchBody): Promise<string> {
+    return (await this.#json<{ run: string }>("POST", "/api/v1/dispatches", definedOnly(dispatch))).run;
+  }
+
+  /** @returns the names of all Runs that this starts. */
+  async dispatchRepository(dispatch: RepositoryDispatchBody): Promise<string[]> {
+    return (await this.#json<{ runs: string[] }>("POST", "/api/v1/repository-dispatches", definedOnly(dispatch))).runs;
   }
 
   /** @returns names of the JobRuns that this ends. */
@@ -133,6 +146,30 @@ export class ApiClient {
       if (verdict) throw new SeatrialError("not-found", `${job} has no log: ${verdict}${message === undefined ? "" : `, ${message}`}`);
       await pause(limits.streamPollMs);
     }
+  }
+
+  /** The lock document of an attempt; of the last, when none is named. */
+  async lock(job: string, attempt?: number): Promise<LockDocument> {
+    return await this.#json("GET", `${jobPath(job)}/lock?${queryOf({ attempt: attempt?.toString() })}`);
+  }
+
+  /** The payload of the event that the job's run was made for. */
+  async event(job: string): Promise<string> {
+    return await (await this.#call("GET", `${jobPath(job)}/event`)).text();
+  }
+
+  /** Named artifacts of the job's run. */
+  async uploads(job: string): Promise<UploadBody[]> {
+    return (await this.#json<{ items: UploadBody[] }>("GET", `${jobPath(job)}/uploads`)).items;
+  }
+
+  async upload(job: string, name: string, path: string): Promise<AsyncIterable<Uint8Array>> {
+    return bytesOf(await this.#call("GET", `${jobPath(job)}/upload?${queryOf({ name, path })}`));
+  }
+
+  /** @returns the name of a run of the one job. */
+  async createReproduction(reproduction: NewReproduction): Promise<string> {
+    return (await this.#json<{ name: string }>("POST", "/api/v1/reproductions", reproduction)).name;
   }
 
   async artifacts(job: string, query: Query): Promise<Page<{ path: string; size: number; digest: string }>> {

@@ -6,11 +6,14 @@ import { z } from "zod";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { ObjectStore } from "../../artifacts/object-store.ts";
-import type { ShownCheck } from "../../forges/forge.ts";
+import type { Dispatcher } from "../../controllers/trigger/dispatch.ts";
+import type { Forge, ShownCheck } from "../../forges/forge.ts";
+import type { UploadPack } from "../../git/upload-pack.ts";
 import type { History } from "../../history/history.ts";
 import type { JobRunSummary, RunSummary } from "../../history/queries.ts";
 import type { Store } from "../../kube/store.ts";
 import { ApiError } from "../../kube/api-error.ts";
+import { lineLink } from "../../logs/line-link.ts";
 import type { LogStore } from "../../logs/log-store.ts";
 import { clusterKind } from "../../resources/kinds.ts";
 import type { Stored } from "../../resources/object.ts";
@@ -21,6 +24,7 @@ import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import { jobPath, runPath } from "../pages/runs.ts";
 import { changeRoutes } from "./changes.ts";
 import { deliveryRoutes } from "./deliveries.ts";
+import { dispatchRoutes } from "./dispatches.ts";
 import { cursor, type Route } from "./route.ts";
 import {
   artifactSchema,
@@ -55,6 +59,12 @@ export interface ApiOptions {
   secrets?: SecretStore | undefined;
   /** A forge's id of a repository, by its name; what is not given here is looked for in the history. */
   repositoryId?: ((forge: string, name: string) => Promise<string | undefined>) | undefined;
+  /** The repository on this machine that holds the run's commit; undefined when it is not here. */
+  repositoryOf?: ((run: Stored<Run>) => string | undefined) | undefined;
+  /** Gives git objects; undefined where nobody asks over HTTP. */
+  uploadPack?: UploadPack | undefined;
+  /** Undefined where nothing is triggered. */
+  dispatches?: { forges: ReadonlyMap<string, Forge>; dispatcher: Pick<Dispatcher, "dispatch" | "tell"> } | undefined;
   /** A delivery waits to be handled again. */
   onReplay?: (() => void) | undefined;
   now(): Date;
@@ -86,6 +96,7 @@ export function apiRoutes(options: ApiOptions): Route[] {
       jobName: summary.jobName,
       needs: jobRun.spec.needs ?? [],
       clusters,
+      ...(jobRun.spec.environment === undefined ? {} : { environment: jobRun.spec.environment }),
       ...(jobRun.status?.heldUntil === undefined ? {} : { heldUntil: jobRun.status.heldUntil }),
       attempts: attempts.map((attempt) => ({
         uid: attempt.uid,
@@ -113,13 +124,15 @@ export function apiRoutes(options: ApiOptions): Route[] {
     return { run: runBody(found.summary), jobs: await Promise.all(found.jobs.items.map(async (job) => await jobViewOf(job.name))) };
   };
 
-  const attemptOf = async (jobRun: string, number: number | undefined): Promise<string> => {
+  const attemptViewOf = async (jobRun: string, number: number | undefined): Promise<JobView["attempts"][number]> => {
     const { attempts } = await jobViewOf(jobRun);
     const attempt = number === undefined ? attempts.at(-1) : attempts.find((each) => each.number === number);
     if (!attempt)
       throw new SeatrialError("not-found", number === undefined ? `${jobRun} has not begun yet` : `${jobRun} has no attempt ${number}`);
-    return attempt.uid;
+    return attempt;
   };
+
+  const attemptOf = async (jobRun: string, number: number | undefined): Promise<string> => (await attemptViewOf(jobRun, number)).uid;
 
   const attemptQuery = { attempt: z.coerce.number().int().min(1).optional().describe("Which attempt. Default: the last.") };
 
@@ -257,8 +270,10 @@ export function apiRoutes(options: ApiOptions): Route[] {
       answer: pageOf(testSchema),
       handle: async ({ params, query, context }) => {
         const { attempt, ...page } = query as { attempt?: number };
-        const found = await queries.tests(await attemptOf(params["job"]!, attempt), page);
-        const items = found.items.map((test) => ({ ...test, ...(test.logLine ? { link: lineLink(params["job"]!, test.logLine) } : {}) }));
+        const { uid, number } = await attemptViewOf(params["job"]!, attempt);
+        const found = await queries.tests(uid, page);
+        const link = (line: number) => lineLink(jobPath(params["job"]!), number, line);
+        const items = found.items.map((test) => ({ ...test, ...(test.logLine ? { link: link(test.logLine) } : {}) }));
         return context.json({ ...found, items });
       },
     },
@@ -296,14 +311,10 @@ export function apiRoutes(options: ApiOptions): Route[] {
       },
     },
     ...changeRoutes(options),
+    ...dispatchRoutes(options),
     ...secretRoutes(options),
     ...deliveryRoutes(options),
   ];
-}
-
-function lineLink(jobRun: string, line: number, last = line): string {
-  const range = last > line ? `L${line}-L${last}` : `L${line}`;
-  return `${jobPath(jobRun)}?line=${line}#${range}`;
 }
 
 export function streamOf(
@@ -329,7 +340,8 @@ export function streamOf(
 
 function runBody(run: RunSummary): RunBody {
   const { repository, workflow, event, ref, sha, lane } = run;
-  return { ...bodyOf(run), repository, workflow, event, ref, sha, lane, link: runPath(run.name) };
+  const title = run.title === undefined ? {} : { title: run.title };
+  return { ...bodyOf(run), ...title, repository, workflow, event, ref, sha, lane, link: runPath(run.name) };
 }
 
 function bodyOf(summary: RunSummary | JobRunSummary) {

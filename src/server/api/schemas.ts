@@ -18,6 +18,7 @@ const state = {
 
 export const runSchema = z.object({
   ...state,
+  title: z.string().optional().describe("The workflow's `run-name`; not in lists."),
   repository: z.string(),
   workflow: z.object({ path: z.string(), name: z.string() }),
   event: z.string(),
@@ -65,6 +66,7 @@ export const jobSchema = z.object({
       kubeconfig: z.string().optional().describe("Path of the file, on the server's machine; while the cluster is there."),
     }),
   ),
+  environment: jobRunSpecSchema.shape.environment,
   heldUntil: time.optional(),
   attempts: z.array(attemptSchema),
   link: z.string(),
@@ -83,8 +85,10 @@ export const newRunSchema = z.object({
       .string()
       .max(1024 * 1024)
       .describe("The file."),
+    calls: z.record(z.string(), z.string()).optional().describe("Workflow files that it calls, and that those call, by their paths."),
   }),
   event: z.record(z.string(), z.unknown()).describe("The event's payload."),
+  inputs: runSpecSchema.shape.inputs,
   jobs: runSpecSchema.shape.jobs,
   matrix: runSpecSchema.shape.matrix,
   hold: jobRunSpecSchema.shape.hold,

@@ -2,31 +2,33 @@
 import { Hono } from "hono";
 import { messageOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import type { ObjectStore } from "../../artifacts/object-store.ts";
 import type { History } from "../../history/history.ts";
 import type { LogStore } from "../../logs/log-store.ts";
 import { isNotFound, streamOf } from "../api/routes.ts";
 import type { JobView, RunView } from "../api/schemas.ts";
-import { jobBottom, jobTop, lineRange, LogRenderer } from "./job.ts";
-import { type Html, html, pageBottom, pageHeaders, pageTop, style } from "./layout.ts";
+import { jobBottom, jobTop, lineRange, LogRenderer, type ShownAttempt } from "./job.ts";
+import { type Html, html, icon, pageBottom, pageHeaders, pageTop, style } from "./layout.ts";
 import { runPage, runsPage } from "./runs.ts";
+import { summariesOf } from "./summaries.ts";
 
 export interface PagesOptions {
   history: History;
   logs: LogStore;
+  objects: ObjectStore;
   /** Answers of the public API. */
   jobView(name: string): Promise<JobView>;
   runView(name: string): Promise<RunView>;
 }
 
-export function pagesApp({ history, logs, jobView, runView }: PagesOptions): Hono {
+export function pagesApp({ history, logs, objects, jobView, runView }: PagesOptions): Hono {
   const app = new Hono();
   const page = (content: Html, status = 200) => new Response(content.text, { status, headers: pageHeaders });
 
-  app.get(
-    "/style.css",
-    () =>
-      new Response(style, { headers: { "content-type": "text/css", "x-content-type-options": "nosniff", "cache-control": "max-age=60" } }),
-  );
+  const file = (content: string, contentType: string) =>
+    new Response(content, { headers: { "content-type": contentType, "x-content-type-options": "nosniff", "cache-control": "max-age=60" } });
+  app.get("/style.css", () => file(style, "text/css"));
+  app.get("/icon.svg", () => file(icon, "image/svg+xml"));
 
   app.get("/", async (context) => {
     const query = new URL(context.req.url).searchParams;
@@ -52,11 +54,14 @@ export function pagesApp({ history, logs, jobView, runView }: PagesOptions): Hon
           history.queries.clusterEvents(attempt.uid, { limit: limits.pageItemsMost }),
         ])
       : [{ items: [] }, { items: [] }, { items: [] }];
-    const top = jobTop({ job, run, attempt: attempt?.number, tests: tests.items, artifacts: artifacts.items, events: events.items });
+    const { origin } = new URL(context.req.url);
+    const summaries = await summariesOf(objects, artifacts.items);
+    const shown = { tests: tests.items, artifacts: artifacts.items, events: events.items, summaries };
+    const top = jobTop({ job, run, origin, attempt: attempt?.number, ...shown });
     const abort = new AbortController();
     async function* whole() {
       yield Buffer.from(top.text);
-      if (attempt) yield* logPieces(logs, attempt.uid, name, context.req.query("line"), abort.signal);
+      if (attempt) yield* logPieces(logs, attempt.uid, { job, attempt: attempt.number }, context.req.query("line"), abort.signal);
       else yield Buffer.from(html`<p class="dim">It has not begun yet${job.message !== undefined && `: ${job.message}`}.</p>`.text);
       yield Buffer.from(jobBottom.text);
     }
@@ -79,20 +84,20 @@ function notFoundPage(): Html {
 async function* logPieces(
   logs: LogStore,
   attempt: string,
-  job: string,
+  page: ShownAttempt,
   line: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const marked = lineRange(line);
-  const renderer = new LogRenderer(job, marked);
+  const renderer = new LogRenderer(page, marked);
   const piece = (content: Html) => Buffer.from(content.text);
   const info = await logs.info(attempt);
   yield Buffer.from('<div class="log" role="log">');
   if (info) {
-    // A long log is shown in part: around the line that is asked for, else its end.
+    // A long log is shown in part: around what is asked for, else its end; and never more of it, however much is asked for.
     const most = limits.pageLogLines;
-    const end = marked ? Math.min(info.lines, Math.max(marked.to, marked.from + most / 2)) : info.lines;
-    const from = Math.max(1, Math.min(marked ? marked.from - most / 2 : end - most + 1, marked?.from ?? end));
+    const from = Math.max(1, marked ? Math.min(marked.from, info.lines) - most / 2 : info.lines - most + 1);
+    const end = Math.min(info.lines, from + most - 1);
     if (from > 1) yield piece(renderer.more(`${from - 1} earlier lines`, Math.max(1, from - most / 2)));
     const whole = Math.min(end, await wholeLines(logs, attempt));
     for (let next: number | undefined = from; next !== undefined && next <= whole;) {
@@ -108,7 +113,7 @@ async function* logPieces(
   yield piece(html`${renderer.end()}</div>`);
 }
 
-/** Lines as they come, from one on, until the log is closed. */
+/** Lines as they come, from one on, until the log is closed, or there are more than a browser bears: then a link leads on. */
 async function* following(
   logs: LogStore,
   attempt: string,
@@ -117,9 +122,10 @@ async function* following(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   let next = from;
+  const most = from + limits.pageFollowedLines - 1;
   const show = async function* (): AsyncGenerator<Buffer> {
-    for (const last = await wholeLines(logs, attempt); next <= last;) {
-      const { lines } = await logs.lines(attempt, next, last);
+    for (const last = await wholeLines(logs, attempt); next <= Math.min(last, most);) {
+      const { lines } = await logs.lines(attempt, next, Math.min(last, most));
       if (lines.length === 0) return;
       next += lines.length;
       yield Buffer.from(renderer.lines(lines).text);
@@ -127,7 +133,10 @@ async function* following(
   };
   const begun = (await logs.info(attempt))?.size ?? 0;
   yield* show();
-  for await (const _piece of logs.follow(attempt, begun, signal)) yield* show();
+  for await (const _piece of logs.follow(attempt, begun, signal)) {
+    yield* show();
+    if (next > most) return yield Buffer.from(renderer.more("the log goes on", next).text);
+  }
   yield* show();
 }
 

@@ -8,7 +8,7 @@ export function runsPage(runs: readonly RunSummary[], next: string | undefined, 
   return html`${pageTop("Runs", [])}
     <h1>Runs</h1>
     <form action="/" method="get" role="search">
-      <label>Search <input name="text" value="${query.get("text") ?? ""}" placeholder="repository, branch, commit, workflow" size="40" /></label>
+      <label>Search <input name="text" value="${query.get("text") ?? ""}" placeholder="repository, branch, commit, workflow" /></label>
       <button>Search</button>
     </form>
     ${runs.length === 0 && html`<p class="dim">There are no runs${query.size > 0 ? " that match" : " yet: push to a repository, or type seatrial run in one"}.</p>`}
@@ -26,10 +26,10 @@ export function runsPage(runs: readonly RunSummary[], next: string | undefined, 
 function runRow(run: RunSummary): Html {
   return html`<tr>
     <td>${badge(run.phase, run.verdict)}</td>
-    <td><a href="${runPath(run.name)}">${run.workflow.name}</a></td>
+    <td class="name"><a href="${runPath(run.name)}">${run.workflow.name}</a></td>
     <td>${run.repository}</td>
-    <td>${run.event} ${shortRef(run.ref)} <code>${run.sha.slice(0, 10)}</code>${run.lane === "untrusted" && html` <span class="dim">untrusted</span>`}</td>
-    <td>${took(run)}</td>
+    <td class="name">${run.event} ${shortRef(run.ref)} <code>${run.sha.slice(0, 10)}</code>${run.lane === "untrusted" && html` <span class="dim">untrusted</span>`}</td>
+    <td class="time">${took(run)}</td>
     <td>${time(run.createdAt)}</td>
   </tr>`;
 }
@@ -37,6 +37,7 @@ function runRow(run: RunSummary): Html {
 export function runPage(run: RunSummary, jobs: readonly JobRunSummary[]): Html {
   return html`${pageTop(`${run.workflow.name} ${run.repository}`, [{ text: run.repository, href: `/?${new URLSearchParams({ text: run.repository }).toString()}` }, { text: run.workflow.name }])}
     <h1>${badge(run.phase, run.verdict)} ${run.workflow.name}</h1>
+    ${run.title !== undefined && html`<p>${run.title}</p>`}
     <p>${run.event} of ${shortRef(run.ref)}, commit <code>${run.sha}</code>, ${time(run.createdAt)}${run.finishedAt && html`, ${took(run)}`}</p>
     ${run.message !== undefined && html`<p class="message">${run.message}</p>`}
     <h2>Jobs</h2>
@@ -50,8 +51,8 @@ export function runPage(run: RunSummary, jobs: readonly JobRunSummary[]): Html {
           (job) =>
             html`<tr>
               <td>${badge(job.phase, job.verdict)}</td>
-              <td><a href="${jobPath(job.name)}">${job.jobName}</a></td>
-              <td>${took(job)}</td>
+              <td class="name"><a href="${jobPath(job.name)}">${job.jobName}</a></td>
+              <td class="time">${took(job)}</td>
               <td>${job.message}</td>
             </tr>`,
         )}
@@ -69,7 +70,7 @@ export function jobPath(jobRun: string): string {
   return `/jobs/${encodeURIComponent(jobRun)}`;
 }
 
-function shortRef(ref: string): string {
+export function shortRef(ref: string): string {
   return ref
     .replace(/^refs\/heads\//, "")
     .replace(/^refs\/tags\//, "tag ")

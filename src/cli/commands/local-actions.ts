@@ -1,0 +1,59 @@
+/** The actions that a working tree has itself, `./path`: read as `check` and the lock file need them. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { InvalidError, type Problem, systemCodeOf } from "../../base/errors.ts";
+import { actionFiles, readAction } from "../../workflows/action.ts";
+import { builtInOf } from "../../workflows/built-in.ts";
+import { parseUses } from "../../workflows/uses.ts";
+import type { ActionMention } from "../../workflows/workflow.ts";
+
+export interface LocalActions {
+  /** What is wrong in any of them. */
+  problems: Problem[];
+  /** Those that are not in the tree: something may put them there before their step runs. */
+  notices: Problem[];
+  /** What they, and the workflows, use of other repositories. */
+  remote: Set<string>;
+}
+
+/** Follows what workflows use into the actions of the tree, each once, however they use one another. */
+export async function readLocalActions(folder: string, mentions: readonly ActionMention[]): Promise<LocalActions> {
+  const found: LocalActions = { problems: [], notices: [], remote: new Set() };
+  const seen = new Set<string>();
+  const pending = [...mentions];
+  for (let mention = pending.pop(); mention; mention = pending.pop()) {
+    const uses = parseUses(mention.uses);
+    if (uses.kind === "repository") found.remote.add(mention.uses);
+    if (uses.kind !== "local" || seen.has(uses.path)) continue;
+    seen.add(uses.path);
+    const file = await fileIn(folder, uses.path);
+    if (!file) {
+      const message = `there is no action.yml in ${uses.path || "the root"}: it must be there by the time that the step runs`;
+      found.notices.push({ place: mention.place, path: mention.path, message });
+      continue;
+    }
+    try {
+      const { runs } = readAction(file.text, file.path);
+      for (const step of runs.using === "composite" ? runs.steps : []) {
+        if (step.uses === undefined || builtInOf(step.uses)) continue;
+        pending.push({ uses: step.uses, place: { file: file.path, line: 1, column: 1 }, path: "runs.steps" });
+      }
+    } catch (error) {
+      if (!(error instanceof InvalidError)) throw error;
+      found.problems.push(...error.problems);
+    }
+  }
+  return found;
+}
+
+async function fileIn(folder: string, path: string): Promise<{ path: string; text: string } | undefined> {
+  for (const name of actionFiles) {
+    const file = join(path, name);
+    try {
+      return { path: file, text: await readFile(join(folder, file), "utf8") };
+    } catch (error) {
+      if (systemCodeOf(error) !== "ENOENT" && systemCodeOf(error) !== "ENOTDIR") throw error;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,154 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { environmentFrom } from "../../base/environment.ts";
+import { run } from "../../process/run.ts";
+import { runCli } from "../cli.ts";
+
+/** Runs a command in a repository with these files, on a machine without Docker. */
+async function called(files: Record<string, string>, ...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const home = await mkdtemp(join(tmpdir(), "plan-"));
+  onTestFinished(async () => await rm(home, { recursive: true, force: true }));
+  const cwd = join(home, "project");
+  for (const [path, text] of Object.entries(files)) {
+    const at = join(path.startsWith("~/") ? home : cwd, path.replace(/^~\//, ""));
+    await mkdir(dirname(at), { recursive: true });
+    await writeFile(at, text);
+  }
+  const { PATH } = process.env;
+  await run("git", ["init", "--quiet", "--initial-branch=main"], { cwd, env: { PATH, HOME: home } });
+  const variables = {
+    PATH,
+    DOCKER_HOST: `unix://${home}/none.sock`,
+    SEATRIAL_HOME: join(home, "data"),
+    SEATRIAL_CACHE: join(home, "cache"),
+  };
+  const environment = environmentFrom({ variables, homeDir: home, tempDir: home, uid: 0, cwd });
+  const [out, err]: [string[], string[]] = [[], []];
+  const output = {
+    out: (text: string) => void out.push(text),
+    err: (text: string) => void err.push(text),
+    write: (text: string | Uint8Array) => void out.push(String(text)),
+  };
+  const code = await runCli({ argv, calledAs: "seatrial", environment, output });
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+const workflow = `name: ci
+on: push
+jobs:
+  unit: {steps: [{run: "true"}]}
+  image: {runs-on: [ubuntu-latest], outputs: {tag: "x"}, steps: [{run: "true"}]}
+  gpu: {runs-on: [gpu], steps: [{run: "true"}]}
+  e2e:
+    needs: [unit, image]
+    strategy: {matrix: {k8s: [v1.36, v1.35], suite: [deep], exclude: [{k8s: v1.35, suite: wide}]}}
+    cluster: {provider: bare, kubernetesVersion: "\${{ matrix.k8s }}"}
+    steps: [{run: "true"}]
+  late: {needs: e2e, if: github.ref == 'refs/heads/other', steps: [{run: "true"}]}
+`;
+const config = "runsOn: [{labels: [gpu], executor: docker, image: example/gpu:1}]\n";
+const files = { ".seatrial/ci.yml": workflow, "~/.config/seatrial/config.yaml": config };
+
+describe("plan", () => {
+  test("shows the graph in stages, each cell, where it would run, and why there", async () => {
+    const { code, out, err } = await called(files, "plan", "--event", "push");
+    expect(code, err).toBe(0);
+    const rows = out.split("\n").map((line) => line.trim().split(/ {2,}/));
+    expect(rows.slice(0, 8)).toEqual([
+      ["ci (push of refs/heads/main)"],
+      ["STAGE", "JOB", "NEEDS", "CLUSTERS", "WHERE"],
+      ["1", "unit", "on local, executor host"],
+      ["1", "image", "on local, executor host"],
+      ["1", "gpu", "on local, executor docker"],
+      ["2", "e2e (v1.36, deep)", "after unit, image", "in bare v1.36", "on local, executor host"],
+      ["2", "e2e (v1.35, deep)", "after unit, image", "in bare v1.35", "on local, executor host"],
+      ["3", "late", "after e2e", "(its `if` is false: github.ref == 'refs/heads/other')"],
+    ]);
+    expect(out).toMatch(/unit, e2e \(v1\.36, deep\), e2e \(v1\.35, deep\): no runs-on; executor host: no Docker here: .*none\.sock/);
+    expect(out).toMatch(/image: runs-on ubuntu-latest means Linux, as everywhere here; executor host: no Docker here/);
+    expect(out).toMatch(/gpu: runs-on gpu: the rule for gpu in .*config\.yaml says executor docker/);
+    expect(out).toMatch(/gpu: it needs Docker, and cannot run now/);
+    expect(out).toContain("cluster is bare: etcd and kube-apiserver, as processes of this machine");
+  });
+
+  test("says the same as JSON, for programs", async () => {
+    const { out } = await called(files, "plan", "--event", "push", "--executor", "host", "-o", "json");
+    const [plan] = JSON.parse(out) as {
+      jobs: { name: string; stage: number; cell?: object; needs: string[]; place?: object; note?: string }[];
+    }[];
+    expect(plan!.jobs.find(({ name }) => name === "e2e (v1.35, deep)")).toMatchObject({
+      job: "e2e",
+      stage: 2,
+      cell: { k8s: "v1.35", suite: "deep" },
+      needs: ["unit", "image"],
+      clusters: ["bare v1.35"],
+      place: {
+        host: "local",
+        executor: "host",
+        why: ["no runs-on; executor host: --executor says so", expect.stringContaining("is bare")],
+      },
+    });
+    expect(plan!.jobs.find(({ name }) => name === "gpu")).toMatchObject({ place: { executor: "docker", image: "example/gpu:1" } });
+    expect(plan!.jobs.find(({ name }) => name === "late")).not.toHaveProperty("place");
+  });
+});
+
+describe("check", () => {
+  test("tells all of twenty mistakes in two files at once, each with its place", async () => {
+    const one = `name: one
+on: {push: {branch: main}, pusch: {}}
+jobs:
+  a:
+    neds: b
+    runs-on: windows-latest
+    timeout-minutes: soon
+    if: github.evnt == 'push' &&
+    strategy: {fail-fast: maybe, matrix: {k8s: x}}
+    cluster: {provider: kimd, nods: 2}
+    steps:
+      - name: nothing
+      - run: echo \${{ matrx.k8s }}
+        timeout: 3
+      - uses: actions/checkout
+  a.b:
+    needs: [c]
+    steps: []
+`;
+    const other = `on: push
+jobs:
+  x: {needs: y, steps: [{run: a, id: s}, {run: b, id: s}]}
+  y: {needs: x, steps: [{run: "\${{ secrets. }}", continue-on-error: [1]}]}
+  z: {steps: {run: c}}
+  w: {env: [A], outputs: 7, steps: [{run: [d]}]}
+`;
+    const { code, err } = await called({ ".seatrial/one.yml": one, ".seatrial/other.yml": other }, "check");
+    expect(code).toBe(2);
+    const places = err.split("\n").flatMap((line) => /\.seatrial\/(\w+)\.yml:(\d+):(\d+)/.exec(line)?.slice(1, 3).join(":") ?? []);
+    expect(places.length, err).toBeGreaterThanOrEqual(20);
+    for (const place of [
+      "one:2",
+      "one:5",
+      "one:6",
+      "one:7",
+      "one:8",
+      "one:9",
+      "one:10",
+      "one:12",
+      "one:13",
+      "one:14",
+      "one:15",
+      "one:16",
+      "one:17",
+    ])
+      expect(places, err).toContain(place);
+    for (const place of ["other:3", "other:4", "other:5", "other:6"]) expect(places, err).toContain(place);
+  });
+});
+
+test("schema prints the JSON Schema of workflows", async () => {
+  const { code, out } = await called({ a: "" }, "schema", "workflow");
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ $schema: "http://json-schema.org/draft-07/schema#", required: ["on", "jobs"] });
+});

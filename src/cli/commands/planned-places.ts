@@ -1,0 +1,100 @@
+/** Where a planned job would run on this machine, and why: as `seatrial run` would decide it now. Nothing is started. */
+import { messageOf } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
+import { localHost } from "../../controllers/job-run/schedule.ts";
+import type { ExecutorName } from "../../resources/job-run.ts";
+import { userConfigPath } from "../../server/runs-on.ts";
+import type { PlannedJobRun } from "../../workflows/decide.ts";
+import { ruleFor, type RunsOnRule } from "../../workflows/runs-on.ts";
+import type { CommandContext } from "../cli.ts";
+import { type ExecutorChoice, executorOf } from "./options.ts";
+
+export interface PlannedPlace {
+  host: string;
+  executor: ExecutorName;
+  /** What the container is made from; absent for a process. */
+  image?: string;
+  /** What decided it, sentence by sentence. */
+  why: string[];
+}
+
+/** The Docker host of this machine, or why there is none. */
+type DockerHere = { address: string; platform: string } | { trouble: string };
+
+export class PlannedPlaces {
+  readonly #rules: readonly RunsOnRule[];
+  readonly #choice: ExecutorChoice;
+  /** What made the choice. */
+  readonly #chosenBy: string;
+  readonly #configPath: string;
+  readonly #docker: DockerHere;
+
+  static async look(context: CommandContext, rules: readonly RunsOnRule[], given: ExecutorChoice | undefined): Promise<PlannedPlaces> {
+    return new PlannedPlaces(context, rules, given, await dockerHere(context));
+  }
+
+  private constructor(
+    { environment }: CommandContext,
+    rules: readonly RunsOnRule[],
+    given: ExecutorChoice | undefined,
+    docker: DockerHere,
+  ) {
+    this.#rules = rules;
+    this.#choice = executorOf(given, environment);
+    this.#chosenBy = given === undefined ? "SEATRIAL_EXECUTOR" : "--executor";
+    this.#configPath = userConfigPath(environment);
+    this.#docker = docker;
+  }
+
+  of({ labels, container, clusters = [] }: PlannedJobRun): PlannedPlace {
+    const rule = ruleFor(labels, this.#rules);
+    const executor = rule?.executor ?? (rule?.image === undefined ? this.#default() : "docker");
+    const asked = `runs-on ${labels.join(", ")}`;
+    const why =
+      rule !== undefined
+        ? `${asked}: the rule for ${rule.labels.join(", ")} in ${this.#configPath} says executor ${executor}`
+        : `${labels.length > 0 ? `${asked} means Linux, as everywhere here` : "no runs-on"}; executor ${executor}: ${this.#whyDefault()}`;
+    const image = rule?.image ?? (executor === "docker" ? "the runner's" : undefined);
+    const needsDocker = executor === "docker" || clusters.some(({ spec }) => spec.provider === "kind") || container !== undefined;
+    return {
+      host: localHost,
+      executor,
+      ...(image === undefined ? {} : { image }),
+      why: [
+        why,
+        ...(container ? [`its steps run in a container of ${container.image}`] : []),
+        ...clusters.map(({ name, spec }) => `${name} is ${spec.provider}: ${whereOf[spec.provider]}`),
+        ...(needsDocker && "trouble" in this.#docker ? [`it needs Docker, and cannot run now: ${this.#docker.trouble}`] : []),
+      ],
+    };
+  }
+
+  #default(): ExecutorName {
+    if (this.#choice !== "auto") return this.#choice;
+    return "trouble" in this.#docker ? "host" : "docker";
+  }
+
+  #whyDefault(): string {
+    if (this.#choice !== "auto") return `${this.#chosenBy} says so`;
+    return "trouble" in this.#docker
+      ? `no Docker here: ${this.#docker.trouble}`
+      : `Docker answers at ${this.#docker.address} (${this.#docker.platform})`;
+  }
+}
+
+const whereOf: Readonly<Record<"kind" | "bare", string>> = {
+  kind: "its nodes are containers of the Docker host",
+  bare: "etcd and kube-apiserver, as processes of this machine",
+};
+
+async function dockerHere({ workspace, signals }: CommandContext): Promise<DockerHere> {
+  try {
+    const { address, client } = await workspace.docker();
+    const timely = AbortSignal.any([signals.signal, AbortSignal.timeout(limits.hostAnswerMs)]);
+    const { Os, Arch } = await client.version(timely);
+    return { address, platform: `${Os}/${Arch}` };
+  } catch (error) {
+    signals.signal.throwIfAborted();
+    return { trouble: messageOf(error).split("\n")[0]! };
+  }
+}

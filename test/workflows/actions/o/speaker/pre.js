@@ -1,0 +1,5 @@
+const { appendFileSync } = require("node:fs");
+const { env } = process;
+console.log(`pre for ${env.INPUT_WHO}, ${env["INPUT_WITH-DASH"]}, ${env.INPUT_EVENT}, state ${env.STATE_trail ?? "none"}`);
+appendFileSync(env.GITHUB_STATE, `trail=${env.STATE_trail ?? ""}pre \n`);
+appendFileSync(env.GITHUB_OUTPUT, `said=pre said ${env.INPUT_WHO}\n`);
