@@ -13,10 +13,10 @@ export function builtInPage(note: string): string {
   return `${["# Actions that are part of Seatrial", note, intro, ...parts].join("\n\n")}\n`;
 }
 
-function wordsOf({ state, values, default: byDefault, isRequired, note }: BuiltInInput): string {
+function wordsOf({ state, values, default: byDefault, isRequired, note, leavesOut }: BuiltInInput): string {
   const one = (values ?? []).map((value) => `\`${value}\``).join(", ");
   const allowed = one === "" ? "" : `: ${one}`;
   if (state === "refused") return `refused${one === "" ? "" : `, but ${one}`}: ${note}`;
   if (state === "ignored") return `ignored, with a notice: ${note}`;
-  return `works${allowed}${isRequired ? "; required" : ""}${byDefault === undefined ? "" : `; default \`${byDefault}\``}`;
+  return `works${allowed}${isRequired ? "; required" : ""}${byDefault === undefined ? "" : `; default \`${byDefault}\``}${leavesOut ? `; ${leavesOut.note}` : ""}`;
 }

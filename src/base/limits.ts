@@ -386,6 +386,8 @@ export const limits = {
   reportBytes: 4 * 1024 ** 2,
   /** Characters of values to mask in one report, beside the largest outputs: JSON may write each as six bytes. */
   reportMasksLength: 64 * 1024,
+  /** Characters of annotations, as JSON, that go in one report: in bytes they are up to three times that, and one alone may be as long again. */
+  reportAnnotationsLength: 256 * 1024,
   /** Files of workflows in one commit. */
   workflowFiles: 100,
   /** What is kept of the message of a cluster's event. */
@@ -502,24 +504,26 @@ export const limits = {
   lockedActions: 2_000,
   /** How deep composite actions use one another: GitHub's own figure. */
   compositeDepth: 10,
-  /** Actions of one job, with those that its composite actions use. */
+  /** Actions of one job, with those that its composite actions use: five for each of a hundred steps. */
   jobActions: 500,
+  /** Actions that are looked for for one attempt at once, each with processes of git: a runner asks for one after the other, and again when it takes long. */
+  actionsAtOnce: 4,
   /** What is unpacked of the repository of one action: the largest that are in use have 20,000 files and 300 MB. */
   actionFiles: 50_000,
   actionBytes: 1024 ** 3,
-  /** A header of its archive: a path, and where a link leads. */
+  /** A header of its archive: a path, and where a link leads, of which systems take 4 KiB each. */
   actionHeaderBytes: 64 * 1024,
-  /** Its metadata, `action.yml`. */
+  /** Its metadata, `action.yml`: twice what a workflow file may have. */
   actionMetadataBytes: 1024 ** 2,
   /** For so long it is believed which commit a tag or a branch of an action is: a job of fifty steps asks its forge once for each. */
   actionRefMs: 60_000,
-  /** Refs of actions that are remembered. */
+  /** Refs of actions that are remembered: a hundred each of a hundred repositories. */
   actionRefs: 10_000,
   /** Entries of a workflow's `schedule`: each is looked at several times a minute. */
   workflowSchedules: 20,
   /** A runner that asks for a container is answered by then, if only that it is not there yet: a call that is open for long is lost with its server. */
   containerAnswerMs: 2_000,
-  /** How often a runner asks for a container that is not ready. */
+  /** How often a runner asks for a container that is not ready: a service takes seconds, and each question asks Docker. */
   containerPollMs: 200,
   /** A container that has closed its output has ended soon after. */
   containerEndMs: 20,
@@ -527,7 +531,7 @@ export const limits = {
   containersReadyMs: 1_800_000,
   /** A container that runs has begun its loop by then; the host may be busy with ten others. */
   containerLoopMs: 60_000,
-  /** What is shown of the log of a service that does not get healthy. */
+  /** What is shown of the log of a service that does not get healthy: why is in its last lines. */
   containerLogLines: 200,
   containerLogCharacters: 64 * 1024,
   /** The folder of a Docker action's Dockerfile: what is larger is data, which is fetched by the Dockerfile. */
@@ -537,6 +541,8 @@ export const limits = {
   actionOutputCharacters: 8 * 1024 ** 2,
   /** Containers that an attempt has at once beside its runner's: 16 services, its own, an action's, and room for what the table of keys will have. */
   attemptContainers: 32,
+  /** Containers that are made for one attempt at once: each may hold a connection of its Docker for as long as an image takes. */
+  containersAtOnce: 4,
   /** Containers that are being made, and those of which it is kept why they could not be: many times what a server has at once. */
   containersMade: 10_000,
   /** Writers of one status: the controller, and one for each container of an attempt. */
@@ -564,4 +570,9 @@ export const limits = {
   summaryDepth: 32,
   /** Notices at the head of a job's log; as many as the resource has. */
   jobNotices: 20,
+  /**
+   * How long the server keeps a connection on which nothing is asked. Longer than proxies keep theirs (a minute) and programs too:
+   * closed by whoever asks, it cannot be closed while a request is on its way.
+   */
+  keepAliveMs: 75_000,
 } as const;

@@ -2,7 +2,7 @@
 import { constants } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import type { Environment } from "../base/environment.ts";
-import { exitCodeOf, SeatrialError } from "../base/errors.ts";
+import { exitCodeOf, InvalidError, SeatrialError } from "../base/errors.ts";
 import type { Output } from "../base/output.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import type { Programs } from "../programs/programs.ts";
@@ -122,8 +122,14 @@ async function commandTree(context: CommandContext, name: string, argv: readonly
     for (const { long } of command.options.filter((option) => option.isBoolean()))
       command.addOption(new Option(`--no-${long!.slice(2)}`).hideHelp());
     command.addOption(new Option("-v, --verbose", "show where an error came from").hideHelp());
+    command.showHelpAfterError(`(${callOf(command)} --help shows what it takes)`);
   }
   return program;
+}
+
+/** As it is called: `seatrial actions lock`. */
+function callOf(command: Command): string {
+  return command.parent ? `${callOf(command.parent)} ${command.name()}` : command.name();
 }
 
 function allCommands(program: Command): Command[] {
@@ -146,7 +152,10 @@ function printError(error: unknown, { output, argv, calledAs }: CliOptions): voi
   // What comes after is the user's command.
   const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined);
   const isVerbose = own.includes("-v") || own.includes("--verbose");
-  if (error instanceof SeatrialError) {
+  if (error instanceof InvalidError && error.problems.length > 1 && error.problems.every(({ place }) => place)) {
+    // Each line begins with its place, as editors look for it.
+    output.err(`${error.message}\n${calledAs}: ${error.problems.length} problems`);
+  } else if (error instanceof SeatrialError) {
     output.err(`${calledAs}: ${error.message}`);
     if (error.hint) output.err(`  hint: ${error.hint}`);
   } else {

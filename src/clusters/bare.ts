@@ -18,7 +18,7 @@ import { addKwokNodes } from "../controlplane/kwok.ts";
 import type { ProgramName, Programs } from "../programs/programs.ts";
 import { type Cluster, contextNameOf } from "../resources/cluster.ts";
 import { type KeepFile, keepPart } from "./keep.ts";
-import { writeFileWhole } from "./kubeconfig.ts";
+import { writeFileWhole } from "../process/whole-file.ts";
 import type { ClusterParts, ClusterProvider, CreateRequest, Expectations, ObservedCluster, Target } from "./provider.ts";
 import { type ClusterRecords, type ClusterRecord, ownershipOf } from "./records.ts";
 

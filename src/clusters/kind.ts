@@ -27,7 +27,8 @@ import { type Cluster, clusterSchema } from "../resources/cluster.ts";
 import { extractTar } from "./archive.ts";
 import { keepBelow, keepError, type KeepFile, keepPart } from "./keep.ts";
 import { kindConfigOf } from "./kind-config.ts";
-import { renameKubeconfig, writeFileWhole } from "./kubeconfig.ts";
+import { renameKubeconfig } from "./kubeconfig.ts";
+import { writeFileWhole } from "../process/whole-file.ts";
 import { loadImages } from "./load-images.ts";
 import { createNetwork, ensureSharedNetwork, networksNamed } from "./networks.ts";
 import { ensureNodeImage, findNodeImage, labelImage, layersDigest } from "./node-image.ts";
@@ -325,6 +326,38 @@ export class KindProvider implements ClusterProvider {
     return Duplex.from({ writable: socket, readable: Readable.from(demultiplexed, { objectMode: false }) });
   }
 
+  /** A route in each node to the pods of each node of the others: on one network all nodes are neighbours. */
+  async join(targets: readonly Target[], signal?: AbortSignal): Promise<void> {
+    const clusters = await Promise.all(
+      targets.map(async (target) => {
+        const nodes = await this.#nodes(target.name, target.uid, signal);
+        const ranges = await this.#podRanges(nodes.find(isControlPlane), signal);
+        return { nodes, routes: ranges.flatMap(({ node, range }) => routeTo(nodes, node, range, networkOf(target))) };
+      }),
+    );
+    for (const { nodes, routes } of clusters) {
+      const own = new Set(routes.map(({ range }) => range));
+      const others = clusters.flatMap((each) => each.routes).filter(({ range }) => !own.has(range));
+      const script = others.map(({ range, address }) => `ip route replace ${range} via ${address}`).join(" && ") || "true";
+      for (const node of nodes.filter(({ Labels }) => Labels[kindLabels.role] !== "external-load-balancer")) {
+        const { exitCode, stderr } = await this.#docker.exec(node.Id, ["sh", "-c", script], { privileged: true, signal });
+        if (exitCode !== 0)
+          throw new SeatrialError("command-failed", `no route from node ${nameOf(node)} to other clusters: ${stderr.toString().trim()}`);
+      }
+    }
+  }
+
+  /** Which addresses the pods of each node have; none of a node whose network is the user's own. */
+  async #podRanges(node: ContainerSummary | undefined, signal: AbortSignal | undefined): Promise<{ node: string; range: string }[]> {
+    if (!node) return [];
+    const columns = 'jsonpath={range .items[*]}{.metadata.name} {.spec.podCIDR}{"\\n"}{end}';
+    const argv = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes", "-o", columns];
+    const { exitCode, stdout, stderr } = await this.#docker.exec(node.Id, argv, { signal });
+    if (exitCode !== 0)
+      throw new SeatrialError("command-failed", `could not read the addresses of pods on ${nameOf(node)}: ${stderr.toString().trim()}`);
+    return [...stdout.toString().matchAll(/^(\S+) ([\d.]+\/\d+)$/gm)].map(([, name = "", range = ""]) => ({ node: name, range }));
+  }
+
   async parts(target: Target, signal?: AbortSignal): Promise<ClusterParts> {
     const [kind, nodes] = await Promise.all([
       this.#options.programs.find({ name: "kind" }, signal),
@@ -461,6 +494,11 @@ function portIn(kubeconfig: string): number {
 
 function minorOf(version: string): string {
   return version.split(".").slice(0, 2).join(".");
+}
+
+function routeTo(nodes: readonly ContainerSummary[], node: string, range: string, network: string): { range: string; address: string }[] {
+  const address = nodes.find((each) => nameOf(each) === node)?.NetworkSettings?.Networks[network]?.IPAddress;
+  return address ? [{ range, address }] : [];
 }
 
 function isControlPlane(container: ContainerSummary): boolean {

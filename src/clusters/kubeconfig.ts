@@ -2,11 +2,10 @@
  * Kubeconfig files: one for each cluster, ours; and the user's, which is changed only when asked, under the lock that
  * kubectl and kind use (a file NAME.lock, made exclusively), and keeps its comments and unknown fields.
  */
-import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { open, readFile, readlink, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { open, readFile, realpath, rm, stat } from "node:fs/promises";
 import { devNull } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { Document, isMap, isSeq, parse, parseDocument, type YAMLMap } from "yaml";
 import type { Environment } from "../base/environment.ts";
 import { SeatrialError, messageOf, systemCodeOf } from "../base/errors.ts";
@@ -14,6 +13,7 @@ import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
 import { parseKubeconfig } from "../kube/client.ts";
+import { statIfThere, writeFileWhole } from "../process/whole-file.ts";
 
 const sections = ["clusters", "users", "contexts"] as const;
 
@@ -21,46 +21,6 @@ const sections = ["clusters", "users", "contexts"] as const;
 export function userKubeconfigPath(environment: Environment): string {
   const listed = (environment.variables["KUBECONFIG"] ?? "").split(":").filter((path) => path !== "");
   return listed.find((path) => existsSync(path)) ?? listed.at(-1) ?? join(environment.homeDir, ".kube", "config");
-}
-
-/** Writes a file whole or not at all, readable by its user alone. What is there and is no regular file, such as a device, stays. */
-export async function writeFileWhole(path: string, text: string): Promise<void> {
-  let temporary: string | undefined;
-  try {
-    const target = await endOfLinks(path);
-    const found = await statIfThere(target);
-    if (found && !found.isFile()) throw new Error("it is not a regular file");
-    makeFolder(dirname(target), 0o700);
-    temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
-    await writeFile(temporary, text, { mode: 0o600, flag: "wx" });
-    await rename(temporary, target);
-  } catch (error) {
-    if (temporary) await rm(temporary, { force: true }).catch(() => {});
-    const code = systemCodeOf(error);
-    const why = code === "ENOSPC" ? "the disk is full" : messageOf(error);
-    throw new SeatrialError("command-failed", `could not write ${path}: ${why}; the file is as it was`, {
-      ...(code === "ENOSPC" ? { hint: `free some space on the disk of ${dirname(path)}, then run the same command again` } : {}),
-      cause: error,
-    });
-  }
-}
-
-/** Where links lead, also when nothing is there yet: replacing a link would cut off what the user made of it. */
-async function endOfLinks(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    if (systemCodeOf(error) !== "ENOENT") throw error; // Such as links in a circle.
-    const next = await readlink(path).catch(() => undefined);
-    return next === undefined ? path : await endOfLinks(resolve(await realpath(dirname(path)), next));
-  }
-}
-
-async function statIfThere(path: string) {
-  return await stat(path).catch((error: unknown) => {
-    if (systemCodeOf(error) === "ENOENT") return undefined;
-    throw error;
-  });
 }
 
 /** The one cluster, user and context of a kubeconfig under one name, with the server's address as seen from here. */

@@ -73,6 +73,12 @@ export interface ClusterProvider {
    */
   inside?(target: Target, signal?: AbortSignal): Promise<{ server: string; network: string }>;
 
+  /**
+   * Lets pods of clusters on one network reach each other by their own addresses, where those differ. Called when all of them are
+   * Ready, maybe twice at once.
+   */
+  join?(targets: readonly Target[], signal?: AbortSignal): Promise<void>;
+
   /** What a running cluster is made of, as far as a test in it can tell the difference. Called once for each job that it is for. */
   parts(target: Target, signal?: AbortSignal): Promise<ClusterParts>;
 

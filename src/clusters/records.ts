@@ -12,7 +12,7 @@ import { makeFolder } from "../base/folder.ts";
 import { formatOwner, type Ownership, parseOwner } from "../docker/ownership.ts";
 import { type Lock, lock, tryLock } from "../process/lock.ts";
 import { type Cluster, type Provider } from "../resources/cluster.ts";
-import { writeFileWhole } from "./kubeconfig.ts";
+import { writeFileWhole } from "../process/whole-file.ts";
 import type { Target } from "./provider.ts";
 
 export interface ClusterRecord {

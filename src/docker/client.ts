@@ -39,6 +39,18 @@ export class DockerError extends SeatrialError {
   }
 }
 
+export interface BuildOptions {
+  /** Path of the Dockerfile in the archive. */
+  file?: string;
+  labels?: Labels;
+  network?: string | undefined;
+  /** Of each container that a RUN is run in. */
+  memoryBytes?: number | undefined;
+  cpus?: number | undefined;
+  /** Ends a build that has begun. */
+  until?: AbortSignal;
+}
+
 export interface ExecResult {
   exitCode: number;
   stdout: Buffer;
@@ -351,21 +363,27 @@ export class DockerClient implements AsyncDisposable {
     });
   }
 
-  /** Builds an image from a tar stream that holds a Dockerfile; gives the image's id. */
+  /** Builds an image from a tar stream that holds a Dockerfile. @param signal one that was not begun is not begun. */
   async buildImage(
     tag: string,
-    context: Buffer,
+    context: Buffer | Readable,
     signal?: AbortSignal,
-    { file, labels = {}, network }: { file?: string; labels?: Labels; network?: string | undefined } = {},
+    { file, labels = {}, network, memoryBytes, cpus, until }: BuildOptions = {},
   ): Promise<void> {
     signal?.throwIfAborted();
     const more = [
       ...(file === undefined ? [] : [`dockerfile=${encodeURIComponent(file)}`]),
       ...(Object.keys(labels).length === 0 ? [] : [`labels=${encodeURIComponent(JSON.stringify(labels))}`]),
       ...(network === undefined ? [] : [`networkmode=${encodeURIComponent(network)}`]),
+      ...(memoryBytes === undefined ? [] : [`memory=${memoryBytes}`, `memswap=${memoryBytes}`]),
+      ...(cpus === undefined ? [] : ["cpuperiod=100000", `cpuquota=${Math.round(cpus * 100_000)}`]),
     ];
     const path = [`/build?t=${encodeURIComponent(tag)}&rm=1&forcerm=1&version=1`, ...more].join("&");
-    await this.#progress("POST", path, `build image ${tag}`, { raw: context, headers: { "content-type": "application/x-tar" } });
+    await this.#progress("POST", path, `build image ${tag}`, {
+      raw: context,
+      headers: { "content-type": "application/x-tar" },
+      signal: until,
+    });
   }
 
   async tagImage(reference: string, target: string, signal?: AbortSignal): Promise<void> {
@@ -527,7 +545,7 @@ type Method = "GET" | "POST" | "DELETE" | "PUT" | "HEAD";
 
 interface CallOptions {
   body?: object;
-  raw?: Buffer;
+  raw?: Buffer | Readable;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
   timeoutMs?: number;

@@ -90,6 +90,16 @@ export class Uploads {
     });
   }
 
+  /** How many an attempt has, also those that it never finished. */
+  async countOf(attempt: string): Promise<number> {
+    const { count } = await this.#database.read
+      .selectFrom("uploads")
+      .select((value) => value.fn.countAll<number | string>().as("count"))
+      .where("attempt", "=", attempt)
+      .executeTakeFirstOrThrow();
+    return Number(count);
+  }
+
   /** The upload of an attempt that is under way. */
   async open(attempt: string, id: number): Promise<{ name: string } | undefined> {
     return await this.#database.read

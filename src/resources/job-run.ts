@@ -48,6 +48,7 @@ const runsOnSchema = z.strictObject({
   labels: z.array(z.string().max(256)).max(20).describe("As the workflow has them. Example: `[ubuntu-latest]`."),
   executor: z.enum(executors).describe("`host`: a process of the server's machine; `docker`: a container on a Docker host."),
   hosts: hostChoiceSchema.optional().describe("Hosts that it may run on, by its labels. Default: all."),
+  architecture: z.enum(["amd64", "arm64"]).optional().describe("Of the machine that it may run on, by its labels. Default: any."),
   image: z.string().max(1024).optional().describe("Image for executor docker, by its digest. Default: the runner's image."),
 });
 

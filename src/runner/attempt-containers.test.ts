@@ -1,7 +1,8 @@
 /** What is asked of Docker for a job that asks for much; what comes of it is tried on a daemon (test/e2e/containers.e2e.ts). */
+import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import { limits } from "../base/limits.ts";
-import type { DockerClient } from "../docker/client.ts";
+import type { BuildOptions, DockerClient } from "../docker/client.ts";
 import { AttemptContainers } from "./attempt-containers.ts";
 import type { ContainerRequest } from "./container-protocol.ts";
 
@@ -111,6 +112,8 @@ test.each<[string, Partial<ContainerRequest>, string]>([
   ["a capability", { options: "--cap-add SYS_ADMIN" }, "--cap-add is refused"],
   ["a folder of the host", { volumes: ["/etc:/host"] }, "it is a folder of the host"],
   ["the runner's volume", { volumes: ["own:/seatrial"] }, "is not to be covered"],
+  ["the runner's volume, by another way", { volumes: ["own:/x/../seatrial"] }, "without . and .."],
+  ["the runner's volume, once more", { volumes: ["//seatrial/"] }, "without . and .."],
 ])("a request is not believed: %s", async (_name, request, message) => {
   const { start, made } = openDaemon();
   await expect(start({ role: "job", ...request })).rejects.toThrow(message);
@@ -132,6 +135,67 @@ test("a folder that is not of the attempt is not built from", async () => {
   await expect(attemptContainers.build("a-1", "x", { folder: "/seatrial/attempt/actions", file: "../../x" }, false)).rejects.toThrow(
     "is no folder of the attempt",
   );
+});
+
+/** A daemon that builds until it is told, or ended. */
+function openBuilds(context: () => Iterable<Buffer> = () => []) {
+  let isRunning = true;
+  const { promise: begun, resolve: begin } = Promise.withResolvers<BuildOptions>();
+  const { promise: built, resolve: finish, reject } = Promise.withResolvers<void>();
+  const removed: string[] = [];
+  const nothing = async () => await Promise.resolve([]);
+  const attemptContainers = new AttemptContainers({
+    docker: {
+      container: async () =>
+        await Promise.resolve(isRunning ? { Id: "runner-id", State: { Running: true }, Config: { Labels: owned } } : undefined),
+      readArchive: async () => await Promise.resolve(Readable.from(context())),
+      buildImage: async (_tag: string, context: Readable, _signal: undefined, more: BuildOptions) => {
+        for await (const _ of context);
+        begin(more);
+        more.until!.addEventListener("abort", () => reject(more.until!.reason as Error));
+        await built;
+      },
+      image: async () => await Promise.resolve({ Id: "image-id" }),
+      removeImage: async (tag: string) => await Promise.resolve(removed.push(tag)),
+      containers: nothing,
+      networks: nothing,
+      volumes: nothing,
+      images: nothing,
+    } as unknown as DockerClient,
+    instance: "i",
+    labelsOf: () => owned,
+    runnerOf: (attempt) => `seatrial-attempt-${attempt}`,
+    directory: "/seatrial/attempt",
+    volume: "/seatrial",
+    bounds: () => ({ pids: 100, memoryBytes: 1_000_000, cpus: 2 }),
+    droppedCapabilities: [],
+  });
+  const build = attemptContainers.build("a-1", "x", { folder: "/seatrial/attempt/actions", file: "Dockerfile" }, true);
+  return { attemptContainers, build, begun, finish, removed, endRunner: () => (isRunning = false) };
+}
+
+test("a build has the bounds of the job's containers, and ends with its attempt", async () => {
+  const { attemptContainers, build, begun } = openBuilds();
+  expect(await begun).toMatchObject({ memoryBytes: 1_000_000, cpus: 2, network: "none" });
+  await attemptContainers.removeAll("a-2");
+  await attemptContainers.removeAll("a-1");
+  await expect(build).rejects.toThrow("the attempt has ended");
+});
+
+test("a folder that is too large is not built from", async () => {
+  const { build } = openBuilds(function* () {
+    for (let i = 0; i <= limits.imageContextBytes; i += 2 ** 24) yield Buffer.alloc(2 ** 24);
+  });
+  await expect(build).rejects.toThrow(`has more than ${limits.imageContextBytes} bytes`);
+});
+
+test("what was built for an attempt that has ended meanwhile is not left behind", async () => {
+  const { build, begun, finish, removed, endRunner } = openBuilds();
+  await begun;
+  endRunner();
+  finish();
+  await expect(build).rejects.toThrow("the runner of attempt a-1 is gone");
+  expect(removed).toEqual(["seatrial/action:a-1-x"]);
 });
 
 test("a Docker action's program and arguments, in place of the image's", async () => {

@@ -5,6 +5,7 @@
  * Those of steps and actions share the runner's processes, network and volume: so the runner sees and ends what runs in them, and
  * all of it ends with the runner. Services are on a network of the attempt, which the runner joins.
  */
+import { Readable } from "node:stream";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { type DockerClient, DockerError, isConflict } from "../docker/client.ts";
@@ -54,6 +55,8 @@ export class AttemptContainers {
   readonly #options: AttemptContainersOptions;
   /** What is made for one attempt is made one after the other: services share a network. */
   readonly #making = new Map<string, Promise<unknown>>();
+  /** Images that are being built. */
+  readonly #builds = new Set<{ attempt: string; abort: AbortController }>();
 
   constructor(options: AttemptContainersOptions) {
     this.#options = options;
@@ -102,16 +105,7 @@ export class AttemptContainers {
    * @throws SeatrialError `refused` for what a job may not ask for, `not-found` when the runner is gone.
    */
   async start(attempt: string, request: ContainerRequest, image: string, isIsolated: boolean, signal?: AbortSignal): Promise<void> {
-    const before = this.#making.get(attempt);
-    const making = (before ?? Promise.resolve())
-      .catch(() => {}) // Whoever asked for that one is told.
-      .then(async () => await this.#start(attempt, request, image, isIsolated, signal));
-    this.#making.set(attempt, making);
-    try {
-      await making;
-    } finally {
-      if (this.#making.get(attempt) === making) this.#making.delete(attempt);
-    }
+    await this.#inTurn(attempt, async () => await this.#start(attempt, request, image, isIsolated, signal));
   }
 
   /** By what the host has, or can pull, the image for as long as it is there. @throws SeatrialError `not-found`; another, retryable. */
@@ -135,26 +129,10 @@ export class AttemptContainers {
     { folder, file }: NonNullable<ContainerRequest["build"]>,
     isIsolated: boolean,
   ): Promise<string> {
-    const { docker, labelsOf, directory } = this.#options;
+    const { directory } = this.#options;
     if (!folder.startsWith(`${directory}/`) || `${folder}/${file}`.split("/").includes(".."))
       throw new SeatrialError("refused", `${folder} is no folder of the attempt`);
-    const runner = await this.#runner(attempt);
-    const context = await docker.readArchive(runner.Id, `${folder}/.`);
-    if (!context) throw new SeatrialError("not-found", `folder ${folder} is not there`);
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for await (const chunk of context as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > limits.imageContextBytes)
-        throw new SeatrialError("invalid", `the folder of the Dockerfile has more than ${limits.imageContextBytes} bytes`);
-      chunks.push(chunk);
-    }
-    const tag = `seatrial/action:${attempt.toLowerCase()}-${name.toLowerCase()}`;
-    const labels = { ...labelsOf(attempt), [partLabel]: attempt };
-    await docker.buildImage(tag, Buffer.concat(chunks), undefined, { file, labels, network: isIsolated ? "none" : undefined });
-    const built = await docker.image(tag);
-    if (!built) throw new SeatrialError("internal", `${tag} was built and is not on the Docker host`);
-    return built.Id;
+    return await this.#inTurn(attempt, async () => await this.#build(attempt, name, `${folder}/.`, file, isIsolated));
   }
 
   /** Ends one, SIGTERM first, and removes it. */
@@ -169,6 +147,7 @@ export class AttemptContainers {
   async removeAll(attempt: string, signal?: AbortSignal): Promise<void> {
     const { docker } = this.#options;
     const label = `${partLabel}=${attempt}`;
+    for (const each of this.#builds) if (each.attempt === attempt) each.abort.abort(new SeatrialError("aborted", "the attempt has ended"));
     const ours = <T extends { Labels: Labels | null }>(items: readonly T[]) => items.filter(({ Labels: found }) => this.#isOurs(found));
     // Those of steps share with the runner's what services do not: none waits for another.
     await Promise.all(ours(await docker.containers([label], signal)).map(async ({ Id }) => await docker.removeContainer(Id, signal)));
@@ -186,6 +165,58 @@ export class AttemptContainers {
       const attempt = found?.[partLabel];
       return attempt !== undefined && this.#isOurs(found) ? [{ attempt, labels: found }] : [];
     });
+  }
+
+  async #inTurn<T>(attempt: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#making.get(attempt) ?? Promise.resolve();
+    const making = before.catch(() => {}).then(work); // Whoever asked for that one is told.
+    this.#making.set(attempt, making);
+    try {
+      return await making;
+    } finally {
+      if (this.#making.get(attempt) === making) this.#making.delete(attempt);
+    }
+  }
+
+  async #build(attempt: string, name: string, folder: string, file: string, isIsolated: boolean): Promise<string> {
+    const { docker, labelsOf, bounds } = this.#options;
+    const archive = await docker.readArchive((await this.#runner(attempt)).Id, folder);
+    if (!archive) throw new SeatrialError("not-found", `folder ${folder} is not there`);
+    let size = 0;
+    // It goes through here in pieces: there may be many of them at once.
+    const pieces = async function* () {
+      for await (const chunk of archive as AsyncIterable<Buffer>) {
+        size += chunk.length;
+        if (size > limits.imageContextBytes) throw new Error("it is too large");
+        yield chunk;
+      }
+    };
+    const context = Readable.from(pieces());
+    const tag = `seatrial/action:${attempt.toLowerCase()}-${name.toLowerCase()}`;
+    const labels = { ...labelsOf(attempt), [partLabel]: attempt };
+    const { memoryBytes, cpus } = bounds(isIsolated);
+    const building = { attempt, abort: new AbortController() };
+    this.#builds.add(building);
+    try {
+      const more = { file, labels, network: isIsolated ? "none" : undefined, memoryBytes, cpus, until: building.abort.signal };
+      await docker.buildImage(tag, context, undefined, more);
+    } catch (error) {
+      if (size <= limits.imageContextBytes) throw error;
+      throw new SeatrialError("invalid", `the folder of the Dockerfile has more than ${limits.imageContextBytes} bytes`);
+    } finally {
+      this.#builds.delete(building);
+      context.destroy();
+    }
+    const built = await docker.image(tag);
+    if (!built) throw new SeatrialError("internal", `${tag} was built and is not on the Docker host`);
+    try {
+      await this.#runner(attempt);
+    } catch (error) {
+      // What was the attempt's has been removed by now, and this came too late for that.
+      await docker.removeImage(tag);
+      throw error;
+    }
+    return built.Id;
   }
 
   async #start(attempt: string, request: ContainerRequest, image: string, isIsolated: boolean, signal?: AbortSignal): Promise<void> {

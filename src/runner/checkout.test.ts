@@ -3,7 +3,8 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { checkoutScript } from "./checkout.ts";
+import type { ActionContext } from "./action.ts";
+import { checkoutAction, checkoutScript } from "./checkout.ts";
 
 let folder: string;
 let repository: string;
@@ -181,4 +182,22 @@ describe("inputs", () => {
       "no commit that could be checked out",
     );
   });
+});
+
+test("what git runs may be of a step's making: it gets the token of the steps, where there is one", async () => {
+  const seen: (string | undefined)[] = [];
+  const run: ActionContext["run"] = async (_script, options) => {
+    seen.push(options?.env?.["GIT_CONFIG_VALUE_0"]);
+    return await Promise.resolve(0);
+  };
+  const context = {
+    assignment: { checkout: { sha: "a".repeat(40), from: "https://server/git" } },
+    inputs: {},
+    folders: { workspace: "/w" },
+    link: { authorization: "Bearer runner" },
+    run,
+    setOutput: () => {},
+  };
+  for (const github of [{ token: "steps" }, {}]) await checkoutAction.main({ ...context, github } as unknown as ActionContext);
+  expect(seen).toEqual(["Authorization: Bearer steps", "Authorization: Bearer runner"]);
 });

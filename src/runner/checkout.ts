@@ -44,7 +44,8 @@ export const checkoutAction: BuiltInAction = {
       known: commitsIn(github),
       repository: textOf(github["repository"]),
       workspace,
-      authorization: link.authorization,
+      // The steps' own token, where there is one: what git runs may be of their making, and that can do nothing else.
+      authorization: textOf(github["token"]) === "" ? link.authorization : `Bearer ${textOf(github["token"])}`,
     });
     const exitCode = await run(script, { shell: "sh", env: variables, workingDirectory: workspace });
     if (exitCode !== 0) throw new ActionError("checkout", `git failed, exit code ${exitCode}`);
@@ -114,7 +115,7 @@ function commitOf(wanted: string, sha: string, ref: string | undefined, known: R
   const short = (name: string | undefined) => name?.replace(/^refs\/(heads|tags)\//, "");
   if (wanted === "" || wanted === sha || wanted === ref || wanted === short(ref)) return sha;
   if (/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(wanted)) return wanted;
-  const found = known[short(wanted)!];
+  const found = Object.hasOwn(known, short(wanted)!) ? known[short(wanted)!] : undefined;
   if (found !== undefined) return found;
   const names = Object.keys(known).length === 0 ? "" : `, ${Object.keys(known).join(", ")}`;
   throw new SeatrialError(

@@ -22,4 +22,7 @@ test("files that match, in the order of their paths; folders and what is taken a
   expect(hashFiles(workspace, ["**/*.txt", "!**/skip.txt"])).toBe(whole("a", "b"));
   expect(hashFiles(workspace, ["b.txt"])).toBe(whole("b"));
   expect(hashFiles(workspace, ["*.none"])).toBe("");
+  const large = Buffer.alloc(3_000_000, "abc");
+  await writeFile(join(workspace, "other"), large);
+  expect(hashFiles(workspace, ["other"])).toBe(sha(sha(large)).toString("hex"));
 });

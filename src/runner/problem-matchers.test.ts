@@ -133,6 +133,16 @@ test("one that takes too long is removed, and the others go on", () => {
   expect(problems.map(({ message }) => message)).toEqual(["found"]);
 });
 
+test("one that needs more than there is, when it is read or when it is used, is removed, and the others go on", () => {
+  const startedMs = performance.now();
+  matchers.add(file(go));
+  matchers.add(file({ owner: "deep", pattern: [{ regexp: "(?:(?:(?:(?:a?){1000}){1000}){1000}){100}(.)", message: 1 }] }));
+  print("x\na.go:1:2: found\n");
+  expect(performance.now() - startedMs).toBeLessThan(5_000);
+  expect(remarks).toEqual([expect.stringMatching(/^problem matcher deep is removed: /)]);
+  expect(problems.map(({ message }) => message)).toEqual(["found"]);
+});
+
 test.each<[name: string, text: string, message: string]>([
   ["no JSON", "{", "cannot be read"],
   ["no list", "{}", "there is no list problemMatcher"],

@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { createContext, Script } from "node:vm";
-import { SeatrialError } from "../base/errors.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 
 /** What a matcher found in a line. */
@@ -107,11 +107,14 @@ export class ProblemMatchers {
       try {
         this.#script.run();
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
+        const isSlow = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
+        // An expression can need more stack than there is.
+        if (!isSlow && !(error instanceof RangeError)) throw error;
         const { owner } = this.#current!;
         this.#work.lines.shift();
         this.remove(owner);
-        this.#options.onRemark(`problem matcher ${owner} is removed: it took more than ${limits.problemMatchMs} ms`);
+        const why = isSlow ? `it took more than ${limits.problemMatchMs} ms` : messageOf(error);
+        this.#options.onRemark(`problem matcher ${owner} is removed: ${why}`);
       }
     }
   }
@@ -244,7 +247,8 @@ function readPattern(of: Record<string, unknown>, owner: string, isLast: boolean
   } catch (error) {
     return fail(`${owner}: ${(error as Error).message}`);
   }
-  const count = new RegExp(`${regexp}|`).exec("")!.length - 1;
+  // Nothing matches first, and at once.
+  const count = new RegExp(`|${regexp}`).exec("")!.length - 1;
   const missing = Object.entries(groups).find(([, group]) => group > count);
   if (missing) return fail(`${owner}: ${missing[0]} is group ${missing[1]}, and the regexp has ${count}`);
   return { regex, groups, isLoop: loop === true };

@@ -75,6 +75,18 @@ test("values to mask come in pieces that a report can hold, a long one alone, an
   expect(messages.map((message) => message.result !== undefined)).toEqual(messages.map((_, index) => index === messages.length - 1));
 });
 
+test("annotations come in pieces that a report can hold, in their order, and the result with the last", async () => {
+  const { reporter, messages } = open();
+  const messageOf = (index: number) => `${index}`.padEnd(limits.annotationCharacters, "x");
+  for (let index = 0; index < 100; index++) reporter.annotate({ ...annotation, message: messageOf(index) });
+  await reporter.finish(result);
+  for (const message of messages) expect(Buffer.byteLength(JSON.stringify(message))).toBeLessThan(limits.reportBytes);
+  expect(messages.flatMap(({ annotations }) => annotations.map(({ message }) => Number.parseInt(message, 10)))).toEqual(
+    Array.from({ length: 100 }, (_, index) => index),
+  );
+  expect(messages.map((message) => message.result)).toEqual([...messages.slice(1).map(() => undefined), result]);
+});
+
 test("trouble is told once, and at the end", async () => {
   const { reporter, broken } = open(() => Promise.reject(new Error("no")));
   reporter.step(step(0, "running"));

@@ -23,8 +23,8 @@ export class Reporter {
   readonly #options: ReporterOptions;
   readonly #ended: Promise<void>;
   #steps = new Map<number, StepReport>();
-  #annotations: Annotation[] = [];
-  #masks: string[] = [];
+  readonly #annotations: Annotation[] = [];
+  readonly #masks: string[] = [];
   #annotationCount = 0;
   #result: ReportMessage["result"];
   #hasNews = false;
@@ -81,12 +81,12 @@ export class Reporter {
       if (!this.#hasNews) await delay(limits.runnerHeartbeatMs, undefined, { signal: this.#wake.signal }).catch(() => {});
       if (this.#isClosed) return;
       this.#hasNews = false;
-      const masks = this.#nextMasks();
-      const [steps, annotations] = [[...this.#steps.values()], this.#annotations];
+      const masks = this.#next(this.#masks, limits.reportMasksLength, (value) => value.length);
+      const annotations = this.#next(this.#annotations, limits.reportAnnotationsLength, (each) => JSON.stringify(each).length);
+      const steps = [...this.#steps.values()];
       // What must be masked is known before the attempt has ended: then the server collects what it masks.
-      const result = this.#masks.length === 0 ? this.#result : undefined;
+      const result = this.#hasNews ? undefined : this.#result;
       this.#steps = new Map();
-      this.#annotations = [];
       // A call that fails for good ends the reporter: nothing is kept to be told again.
       const answer = await this.#options.server.report({
         steps,
@@ -100,11 +100,11 @@ export class Reporter {
   }
 
   /** As many as one report takes, and one at least; the others are in the next. */
-  #nextMasks(): string[] {
-    let bytes = 0;
-    const over = this.#masks.findIndex((value, index) => (bytes += value.length) > limits.reportMasksLength && index > 0);
-    const masks = this.#masks.splice(0, over === -1 ? this.#masks.length : over);
-    if (this.#masks.length > 0) this.#hasNews = true;
-    return masks;
+  #next<T>(all: T[], most: number, lengthOf: (item: T) => number): T[] {
+    let length = 0;
+    const over = all.findIndex((item, index) => (length += lengthOf(item)) > most && index > 0);
+    const next = all.splice(0, over === -1 ? all.length : over);
+    if (all.length > 0) this.#hasNews = true;
+    return next;
   }
 }

@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -16,9 +17,16 @@ test("of each step one, in parts; too much, or no folder, is told and fails noth
   expect(readdirSync(join(artifacts, "step-summaries"))).toEqual(["0012.md"]);
   expect(readFileSync(join(artifacts, "step-summaries", "0012.md"), "utf8")).toBe("# one\ntwo\n");
   writeFileSync(join(artifacts, "file"), "");
+  execFileSync("mkfifo", [join(artifacts, "step-summaries", "0005.md")]);
+  keep(4, "to nobody");
+  symlinkSync(join(artifacts, "file"), join(artifacts, "step-summaries", "0006.md"));
+  keep(5, "elsewhere");
+  expect(readFileSync(join(artifacts, "file"), "utf8")).toBe("");
   keep(0, "lost", join(artifacts, "file"));
   expect(said).toEqual([
     `the step's summary has ${limits.summaryBytes + 1} bytes; what is over ${limits.summaryBytes} is left out`,
+    "the step's summary could not be kept: ENXIO",
+    "the step's summary could not be kept: ELOOP",
     "the step's summary could not be kept: ENOTDIR",
   ]);
 });

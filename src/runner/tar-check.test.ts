@@ -11,6 +11,7 @@ type Member = {
   type?: "file" | "symlink" | "link" | "directory" | "fifo" | "character-device";
   linkname?: string;
   content?: string;
+  pax?: Record<string, string>;
 };
 
 async function archive(members: readonly Member[]): Promise<Buffer> {
@@ -49,12 +50,33 @@ test.each<[name: string, members: Member[], message: RegExp]>([
   ["through a link", [{ name: "out/l", type: "symlink", linkname: "/etc" }, { name: "out/l/x" }], /through a link of its own/],
   ["over a link", [{ name: "out/l", type: "symlink", linkname: "/etc/passwd" }, { name: "out/l" }], /through a link of its own/],
   ["a hard link to elsewhere", [{ name: "out/h", type: "link", linkname: "/etc/shadow" }], /in none of the paths/],
+  [
+    "through another name of a link",
+    [{ name: "out/l", type: "symlink", linkname: "/etc" }, { name: "out/h", type: "link", linkname: "out/l" }, { name: "out/h/x" }],
+    /another name of a link/,
+  ],
+  [
+    "a hard link through a link",
+    [
+      { name: "out/l", type: "symlink", linkname: "/etc" },
+      { name: "out/h", type: "link", linkname: "out/l/passwd" },
+    ],
+    /another name of a link/,
+  ],
+  ["a name of a file with holes", [{ name: "out/a", pax: { "GNU.sparse.name": "/etc/passwd" } }], /a file with holes/],
   ["a device", [{ name: "out/d", type: "character-device" }], /neither file, folder nor link/],
   ["a pipe", [{ name: "out/p", type: "fifo" }], /neither file, folder nor link/],
   ["a long name to elsewhere", [{ name: `${"x/".repeat(100)}${"../".repeat(102)}etc/x` }], /in none of the paths/],
 ])("%s is refused", async (_, members, message) => {
   const bytes = await archive([{ name: "out/first", content: "first" }, ...members]);
   for (const piece of [bytes.length, 100]) expect(() => check(bytes, piece)).toThrow(message);
+});
+
+test("what stands behind the end is refused, as not every tar ends there", async () => {
+  const first = await archive([{ name: "out/a" }]);
+  const second = await archive([{ name: "/etc/passwd" }]);
+  expect(() => check(Buffer.concat([first.subarray(0, 1024), second]))).toThrow(/goes on behind its end/);
+  expect(() => check(Buffer.concat([first, second]))).not.toThrow();
 });
 
 test("what tar itself writes; what is no archive; one that is cut short", () => {

@@ -23,7 +23,8 @@ export class TarCheck {
   #meta: { type: string; left: number; chunks: Buffer[] } | undefined;
   #longName: string | undefined;
   #longLink: string | undefined;
-  #hasEnded = false;
+  /** An archive ends with two blocks of zeros; not every `tar` stops at the first. */
+  #zeros = 0;
 
   /** @param base what relative names are relative to. @param allowed files and folders, absolute, that members may be or be in. */
   constructor(base: string, allowed: readonly string[]) {
@@ -36,7 +37,7 @@ export class TarCheck {
     let data: Buffer =
       this.#held.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length) : Buffer.concat([this.#held, chunk]);
     for (;;) {
-      if (this.#hasEnded) return;
+      if (this.#zeros === 2) return;
       if (this.#meta && this.#meta.left > 0) {
         const part = data.subarray(0, this.#meta.left);
         this.#meta.chunks.push(Buffer.from(part));
@@ -57,15 +58,16 @@ export class TarCheck {
 
   /** @throws SeatrialError `invalid` when the archive is not whole. */
   end(): void {
-    if (this.#hasEnded) return;
+    if (this.#zeros > 0) return;
     if (this.#skip > 0 || this.#meta || this.#held.length > 0) throw new SeatrialError("invalid", "the archive is cut short");
   }
 
   #header(header: Buffer): void {
     if (header.every((byte) => byte === 0)) {
-      this.#hasEnded = true;
+      this.#zeros++;
       return;
     }
+    if (this.#zeros > 0) throw new SeatrialError("refused", "the archive goes on behind its end");
     let sum = 0;
     for (let i = 0; i < block; i++) sum += i >= 148 && i < 156 ? 32 : header[i]!;
     if (sum !== numberAt(header, 148, 8)) throw new SeatrialError("invalid", "this is no tar archive");
@@ -92,12 +94,18 @@ export class TarCheck {
     const path = this.#pathOf(name);
     if (!["0", "\0", "7", "1", "2", "5"].includes(type))
       throw new SeatrialError("refused", `the archive holds ${name}, which is neither file, folder nor link`);
-    for (let at = path; at !== sep; at = join(at, "..")) {
-      if (this.#links.has(at) && (at !== path || type !== "2"))
-        throw new SeatrialError("refused", `the archive would write ${name} through a link of its own`);
-    }
-    if (type === "1") this.#pathOf(link);
+    if (this.#isThroughLink(path, type === "2"))
+      throw new SeatrialError("refused", `the archive would write ${name} through a link of its own`);
+    // One more name of a link is a link.
+    if (type === "1" && this.#isThroughLink(this.#pathOf(link), false))
+      throw new SeatrialError("refused", `the archive holds ${name}, which is another name of a link`);
     if (type === "2") this.#links.add(path);
+  }
+
+  /** @param mayBe whether it may be a link itself. */
+  #isThroughLink(path: string, mayBe: boolean): boolean {
+    for (let at = mayBe ? join(path, "..") : path; at !== sep; at = join(at, "..")) if (this.#links.has(at)) return true;
+    return false;
   }
 
   /** @throws SeatrialError `refused` */
@@ -116,6 +124,9 @@ export class TarCheck {
     else if (type === "K") this.#longLink = cString(content);
     else {
       const records = paxRecords(content);
+      // They say another name, which counts.
+      if ([...records.keys()].some((key) => key.startsWith("GNU.sparse.")))
+        throw new SeatrialError("refused", "the archive has a file with holes, which is not understood");
       if (records.has("size")) throw new SeatrialError("refused", "the archive has a file of more than 8 GiB");
       // A name for all that follows is written by nobody.
       if (type === "g" && (records.has("path") || records.has("linkpath")))

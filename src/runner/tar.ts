@@ -16,9 +16,12 @@ const block = 512;
 export function unpack(archive: string, folder: string): void {
   const fd = openSync(archive, "r");
   try {
-    const links = unpackFiles(fd, folder);
-    // By now nothing is written any more that could go through one.
-    for (const { path, target } of links) makeLink(folder, path, target);
+    let links = unpackFiles(fd, folder);
+    // By now nothing is written any more that could go through one. A link may lead to one that comes later.
+    for (let before = Infinity; links.length < before;) {
+      before = links.length;
+      links = links.filter(({ path, target }) => !makeLink(folder, path, target));
+    }
   } finally {
     closeSync(fd);
   }
@@ -66,7 +69,8 @@ function unpackFiles(fd: number, folder: string): Link[] {
   }
 }
 
-function makeLink(folder: string, path: string, target: string): void {
+/** @returns false when it leads to nothing, or in a circle: it is not made, as it must not begin to lead somewhere. */
+function makeLink(folder: string, path: string, target: string): boolean {
   const link = join(folder, path);
   mkdirSync(dirname(link), { recursive: true });
   if (isAbsolute(target)) throw broken(`${path} is a link to ${target}, outside of it`);
@@ -76,12 +80,12 @@ function makeLink(folder: string, path: string, target: string): void {
     // The other one of Node takes `..` behind a link for the folder that the link is in.
     real = realpathSync.native(link);
   } catch {
-    // It leads to nothing, or in a circle: it must not begin to lead somewhere.
     rmSync(link);
-    return;
+    return false;
   }
   const root = realpathSync.native(folder);
   if (real !== root && !real.startsWith(root + sep)) throw broken(`${path} is a link to ${target}, outside of it`);
+  return true;
 }
 
 /** Without the slash of folders; "" is the root. */

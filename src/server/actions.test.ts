@@ -200,3 +200,30 @@ test("a workflow of another repository, which a job calls: by the lock, and told
   await expect(read("o/r/.github/workflows/y.yml@v1")).rejects.toThrow(/commit [0-9a-f]{40} has no file \.github\/workflows\/y\.yml/);
   await expect(read("o/none/.github/workflows/x.yml@v1")).rejects.toThrow("action o/none@v1 was not found");
 });
+
+test("what was read with credentials is not there for those who have none", async () => {
+  const { store, commit, root } = open(() => []);
+  const one = commit("private", "one", "v1");
+  const place = { name: "private", source: { url: join(root, "private") } };
+  const own = { ...place, isOwn: true, source: { ...place.source, credentials: { username: "u", password: "p" } } };
+  expect(await store.find(uses("o/private@v1"), new Map(), async () => await Promise.resolve([own]))).toMatchObject({ commit: one });
+  // From here on it is as one that the forge does not show.
+  rmSync(join(root, "private"), { recursive: true });
+  const other = store.find(uses("o/private@v1"), new Map(), async () => await Promise.resolve([place]));
+  await expect(other).rejects.toMatchObject({ code: "not-found" });
+  const locked = store.find(uses("o/private@v1"), new Map([["o/private@v1", one]]), async () => await Promise.resolve([place]));
+  await expect(locked).rejects.toMatchObject({ code: "not-found" });
+});
+
+test("a tree without end is refused before anything of it is written", async () => {
+  const { store, git, commit, root } = open();
+  commit("mirror/o/r", "one", "v1");
+  let tree = git("mirror/o/r", "rev-parse", "HEAD^{tree}");
+  for (let depth = 0; depth < 6; depth++) {
+    const names = Array.from({ length: 10 }, (_, i) => `040000 tree ${tree}\td${i}\n`);
+    tree = execFileSync("git", ["mktree"], { cwd: join(root, "mirror/o/r"), input: names.join(""), encoding: "utf8" }).trim();
+  }
+  git("mirror/o/r", "tag", "bomb", git("mirror/o/r", "commit-tree", tree, "-m", "a bomb"));
+  const found = await store.find(uses("o/r@bomb"), new Map(), nowhere);
+  await expect(store.archive(found)).rejects.toMatchObject({ code: "invalid", message: "the action has more than 50000 files" });
+});

@@ -125,8 +125,8 @@ export class ActionStore implements AsyncDisposable {
     }
     const where = looked.join(", ");
     if (locked === undefined) {
-      const what = isCommitId(uses.ref) ? `commit ${uses.ref}` : `no tag and no branch ${uses.ref}`;
-      throw new SeatrialError("not-found", `action ${pin} was not found: ${isCommitId(uses.ref) ? `no ${what}` : what} in ${where}`);
+      const what = isCommitId(uses.ref) ? "no commit" : "no tag and no branch";
+      throw new SeatrialError("not-found", `action ${pin} was not found: ${what} ${uses.ref} in ${where}`);
     }
     const now = await this.#commitOf(uses, places[0]!).catch(() => undefined);
     const today = now === undefined ? `and ${uses.ref} is not there either` : `and ${uses.ref} is commit ${now} there`;
@@ -173,11 +173,13 @@ export class ActionStore implements AsyncDisposable {
 
   async #archive({ commit, folder }: FoundCommit): Promise<{ body: ReadableStream; bytes: number }> {
     const { environment } = this.#options;
+    await this.#checkSize(folder, commit);
     makeFolder(environment.tempDir);
     const scratch = await mkdtemp(join(environment.tempDir, "seatrial-action-"));
     try {
       const file = join(scratch, "action.tar");
-      await git(environment, ["archive", "--format=tar", "-o", file, commit], { folder, signal: this.#abort.signal });
+      // Of the commit itself git would put whatever its own attributes ask for into its files.
+      await git(environment, ["archive", "--format=tar", "-o", file, `${commit}^{tree}`], { folder, signal: this.#abort.signal });
       const { size } = await stat(file);
       if (size > limits.actionBytes) throw new SeatrialError("invalid", `the action has ${size} bytes, and can have ${limits.actionBytes}`);
       const stream = createReadStream(file);
@@ -187,6 +189,21 @@ export class ActionStore implements AsyncDisposable {
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
+  }
+
+  /** Before anything of it is written: a few kilobytes of a repository can be a tree of a million gigabytes. @throws SeatrialError `invalid` */
+  async #checkSize(folder: string, commit: string): Promise<void> {
+    const args = ["ls-tree", "-r", "-z", "--full-tree", "--format=%(objectsize)", commit];
+    const { stdout } = await git(this.#options.environment, args, { folder, signal: this.#abort.signal }).catch((error: unknown) => {
+      // Its output was more than is ever taken.
+      if (error instanceof CommandFailedError && error.exitCode === undefined) return { stdout: "\0".repeat(limits.actionFiles + 1) };
+      throw error;
+    });
+    const sizes = stdout.split("\0").slice(0, -1);
+    if (sizes.length > limits.actionFiles) throw new SeatrialError("invalid", `the action has more than ${limits.actionFiles} files`);
+    // That of a submodule is `-`: nothing of it is there.
+    const bytes = sizes.reduce((sum, size) => sum + (Number(size) || 0), 0);
+    if (bytes > limits.actionBytes) throw new SeatrialError("invalid", `the action has ${bytes} bytes, and can have ${limits.actionBytes}`);
   }
 
   /** The lock file in a commit of a repository, bare or with a working tree; empty when there is none. @throws InvalidError with all that is wrong in it. */
@@ -225,7 +242,7 @@ export class ActionStore implements AsyncDisposable {
 
   async #fetched(commit: string, { source }: ActionPlace): Promise<FoundCommit | undefined> {
     if (!source) return undefined;
-    const mirror = this.#mirrors.of("actions", createHash("sha256").update(source.url).digest("hex").slice(0, 40));
+    const mirror = this.#mirrors.of("actions", createHash("sha256").update(keyOf(source)).digest("hex").slice(0, 40));
     try {
       await mirror.fetch(source, { commits: [commit], isShallow: true });
       return { commit, folder: mirror.folder, notice: undefined };
@@ -238,7 +255,7 @@ export class ActionStore implements AsyncDisposable {
   /** The commit of a tag, else of a branch; undefined when there is neither, or no such repository. */
   async #commitOf({ ref }: RepositoryUses, { source }: ActionPlace): Promise<string | undefined> {
     if (!source) return undefined;
-    const key = `${source.url} ${ref}`;
+    const key = `${keyOf(source)} ${ref}`;
     const now = this.#options.now().getTime();
     const known = this.#refs.get(key);
     if (known && now - known.at < limits.actionRefMs) return known.commit;
@@ -285,6 +302,11 @@ export async function placesAt(
     if (error instanceof SeatrialError && error.code === "not-found") return [{ name, source: undefined }];
     throw error;
   }
+}
+
+/** What was read with credentials is kept apart: those who have none are not to find it here. */
+function keyOf({ url, credentials }: GitSource): string {
+  return credentials === undefined ? url : `${url} with credentials`;
 }
 
 /** That there is no such repository; GitHub asks for a password instead, as it does not say which are private. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
 import { MemoryStore } from "../kube/memory.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
@@ -67,7 +68,7 @@ async function openDesk(digests: (string | Error)[] = ["postgres@sha256:1"], lan
     executorOf: ({ executor: name }) => (name === "docker" ? executor : ({ name: "host" } as Executor)),
   });
   const statusOf = async (name: string) => (await store.get(jobRunKind, name))?.status;
-  return { desk, store, addJobRun, pulled, statusOf, running, state, first: await addJobRun("a") };
+  return { desk, store, addJobRun, pulled, statusOf, running, state, containers, first: await addJobRun("a") };
 }
 
 test("an image is resolved once for a run, pulled by its digest, and written down", async () => {
@@ -84,6 +85,22 @@ test("an image is resolved once for a run, pulled by its digest, and written dow
     [{ number: 1, uid: "b-1", executor: "docker", host: "local", images }],
   ]);
   expect(JSON.stringify([a, b])).not.toContain("hunter22");
+});
+
+test("a job that asks for many at once is given some at a time, and all in the end", async () => {
+  const { desk, first, containers } = await openDesk();
+  const { promise: pulled, resolve: release } = Promise.withResolvers<number>();
+  let pulls = 0;
+  containers.pull = async () => {
+    pulls++;
+    return await pulled;
+  };
+  containers.hasImage = async () => await Promise.resolve(false);
+  const requests = Array.from({ length: 8 }, (_, index) => ({ ...request, name: `db${index}`, image: `image${index}` }));
+  const answers = await Promise.all(requests.map(async (each) => await desk.ask(first, each)));
+  expect([answers.map(({ state }) => state), pulls]).toEqual([requests.map(() => "busy"), limits.containersAtOnce]);
+  release(1);
+  for (const each of requests) expect(await desk.ask(first, each)).toMatchObject({ state: "running" });
 });
 
 test("jobs that ask at the same time get the same image", async () => {

@@ -31,6 +31,8 @@ export class ContainerDesk {
   readonly #options: ContainerDeskOptions;
   /** By attempt and name: what is being made, and why it could not be. */
   readonly #making = new Map<string, Promise<Failed | undefined>>();
+  /** How many of an attempt are being made now. */
+  readonly #busy = new Map<string, number>();
   /** By run and reference: images that are being resolved. */
   readonly #resolving = new Map<string, Promise<string>>();
 
@@ -48,7 +50,11 @@ export class ContainerDesk {
     if (!making) {
       const there = await this.#look(containers, attempt.uid, request);
       if (there) return there;
-      making = this.#make(containers, attempt, request);
+      if ((this.#busy.get(attempt.uid) ?? 0) >= limits.containersAtOnce) {
+        await pause(limits.containerPollMs);
+        return { state: "busy" };
+      }
+      making = this.#counted(attempt.uid, this.#make(containers, attempt, request));
       this.#making.set(key, making);
       // What is there is seen there; only why it is not is kept until the runner hears it.
       making.then(
@@ -84,6 +90,17 @@ export class ContainerDesk {
       return { state, exitCode, isOutOfMemory, log: said };
     }
     return { state, ...rest, ...(view.health === "unhealthy" ? { log: await log() } : {}) };
+  }
+
+  async #counted<T>(attempt: string, making: Promise<T>): Promise<T> {
+    this.#busy.set(attempt, (this.#busy.get(attempt) ?? 0) + 1);
+    try {
+      return await making;
+    } finally {
+      const left = this.#busy.get(attempt)! - 1;
+      if (left > 0) this.#busy.set(attempt, left);
+      else this.#busy.delete(attempt);
+    }
   }
 
   /** @returns why it cannot be. */

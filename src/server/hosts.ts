@@ -21,6 +21,7 @@ import type { Ownership } from "../docker/ownership.ts";
 import type { Door } from "../hosts/docker-host.ts";
 import { ApiError } from "../kube/api-error.ts";
 import type { Store } from "../kube/store.ts";
+import { platform } from "../programs/cache.ts";
 import { type HostChoice, hostKind, type HostSpec, type HostStatus, isChosen } from "../resources/host.ts";
 import type { ExecutorName } from "../resources/job-run.ts";
 import { DockerExecutor } from "../runner/docker.ts";
@@ -311,6 +312,10 @@ class PlaceOfJobs implements AsyncDisposable {
         capacity?.clusters ?? (memoryBytes === undefined ? undefined : Math.max(1, Math.floor(memoryBytes / limits.clusterMemoryBytes))),
       isReachable,
       executors: [...(isLocal ? ["host"] : []), ...(hasDocker ? ["docker"] : [])],
+      architectures: {
+        ...(isLocal ? { host: platform().arch } : {}),
+        ...(this.status.platform === undefined ? {} : { docker: this.status.platform.split("/")[1]! }),
+      },
       ...(hasDocker ? {} : { message: this.trouble }),
     };
   }

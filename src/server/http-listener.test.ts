@@ -79,3 +79,21 @@ test("what is dialled for somebody who has gone is not left open", async () => {
   const other = await dialled.promise;
   await waitFor("it to be closed", () => (other.destroyed ? true : undefined), soon);
 });
+
+test("a connection on which nothing is asked is kept for longer than proxies keep theirs, and ends with the server", async () => {
+  const listener = new HttpListener();
+  onTestFinished(async () => await listener.close());
+  const app = new Hono();
+  app.get("/", (context) => context.text("here"));
+  const origin = await listener.listen(app, { hostname: "127.0.0.1", port: 0 });
+  const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+  let answer = "";
+  socket.on("data", (chunk) => void (answer += String(chunk)));
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  await waitFor("the answer", () => (answer.endsWith("here") ? true : undefined), soon);
+  const [, seconds] = /keep-alive: timeout=(\d+)/i.exec(answer) ?? [];
+  expect(Number(seconds)).toBeGreaterThan(60);
+  const ended = once(socket, "close");
+  await listener.close();
+  await ended;
+});

@@ -6,6 +6,7 @@ import { createAdaptorServer, type ServerType } from "@hono/node-server";
 import type { Env, Hono } from "hono";
 import { SeatrialError } from "../base/errors.ts";
 import { joinStreams } from "../base/join-streams.ts";
+import { limits } from "../base/limits.ts";
 
 export class HttpListener {
   #server: ServerType | undefined;
@@ -19,7 +20,7 @@ export class HttpListener {
 
   /** @returns the origin. @throws SeatrialError `conflict` when the port is taken. */
   async listen<E extends Env>(app: Hono<E>, { hostname, port }: { hostname: string; port: number }): Promise<string> {
-    const server = createAdaptorServer({ fetch: app.fetch });
+    const server = createAdaptorServer({ fetch: app.fetch, serverOptions: { keepAliveTimeout: limits.keepAliveMs } });
     this.#server = server;
     const dial = this.#dial;
     if (dial)

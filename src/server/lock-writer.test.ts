@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { limits } from "../base/limits.ts";
 import { environmentFrom } from "../base/environment.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
 import { type History, openHistory } from "../history/history.ts";
@@ -135,6 +136,10 @@ describe("the lock document of an attempt", () => {
     const whole = lockWithImages((await history.locks.get("attempt-1"))!, images);
     expect(whole.actions).toEqual({ "owner/action@v1": commit, "owner/other@v2": commit });
     expect(loose(whole)).toEqual(["job.steps[4].uses: what it brings from other runs is in no document"]);
+    // A runner is anybody's: what it asks for has an end.
+    for (let i = 2; i < limits.jobActions; i++) await noteAction(history.locks, "attempt-1", `owner/a${i}@v1`, commit);
+    await noteAction(history.locks, "attempt-1", "owner/action@v1", commit);
+    await expect(noteAction(history.locks, "attempt-1", "owner/last@v1", commit)).rejects.toThrow("more than 500 repositories");
   });
 
   test.each([

@@ -4,6 +4,7 @@
  * the JobRun's status when somebody reads the document ({@link lockWithImages}).
  */
 import type { Environment } from "../base/environment.ts";
+import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { treesOf } from "../git/trees.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
@@ -122,6 +123,8 @@ export class LockWriter {
 export async function noteAction(locks: Locks, attempt: string, pin: string, commit: string): Promise<void> {
   await locks.change(attempt, (text) => {
     const lock = JSON.parse(text) as LockDocument;
+    if (lock.actions[pin] === undefined && Object.keys(lock.actions).length >= limits.jobActions)
+      throw new SeatrialError("invalid", `the job uses more than ${limits.jobActions} repositories of actions`);
     const noted = { ...lock, actions: { ...lock.actions, [pin]: commit } };
     return canonicalJson({ ...noted, unpinned: unpinnedOf(noted) });
   });

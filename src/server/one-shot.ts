@@ -155,14 +155,21 @@ class OneShotFolder implements AsyncDisposable {
   }
 }
 
-/** Ends what killed commands left running, and writes down that it was ended. @returns the names of their runs. */
-export async function reapOneShots(environment: Environment, now: Date): Promise<string[]> {
+export interface ReapedOneShots {
+  /** Names of the runs that were ended. */
+  runs: string[];
+  /** Whether some of their jobs ran in containers, which are there yet: the reaper knows them by their owner. */
+  hadContainers: boolean;
+}
+
+/** Ends the processes that killed commands left running, and writes down that they were ended. */
+export async function reapOneShots(environment: Environment, now: Date): Promise<ReapedOneShots> {
   const all = folderOf(environment);
   const names = await readdir(all).catch((error: unknown) => {
     if (systemCodeOf(error) === "ENOENT") return [];
     throw error;
   });
-  const reaped: string[] = [];
+  const reaped: ReapedOneShots = { runs: [], hadContainers: false };
   for (const name of names) {
     const directory = join(all, name);
     const owner = parseIdentity(await readFile(join(directory, "owner"), "utf8").catch(() => ""));
@@ -177,15 +184,16 @@ export async function reapOneShots(environment: Environment, now: Date): Promise
     });
     for (const attempt of await executor.list()) await executor.remove(attempt);
     const runs = (await readFile(join(directory, "runs"), "utf8").catch(() => "")).split("\n").filter(Boolean);
-    if (runs.length > 0) await writeDown(environment, runs, now);
+    if (runs.length > 0 && (await writeDown(environment, runs, now)).includes("docker")) reaped.hadContainers = true;
     if (owner) await rm(directory, { recursive: true, force: true });
-    reaped.push(...runs);
+    reaped.runs.push(...runs);
   }
   return reaped;
 }
 
-/** Whatever of the runs has not ended in the history ends there as what became of it: its runner is gone. */
-async function writeDown({ dataDir }: Environment, runs: readonly string[], now: Date): Promise<void> {
+/** Whatever of the runs has not ended in the history ends there as what became of it: its runner is gone. @returns its executors. */
+async function writeDown({ dataDir }: Environment, runs: readonly string[], now: Date): Promise<string[]> {
+  const executors: string[] = [];
   const settings = { sqlite: { directory: dataDir } };
   const history = await openHistory(settings);
   const objects = new FolderStore(join(dataDir, "objects"));
@@ -198,6 +206,7 @@ async function writeDown({ dataDir }: Environment, runs: readonly string[], now:
         if (job.phase === "Finished") continue;
         for (const attempt of await history.queries.attemptsOf(job.uid)) {
           if (attempt.result) continue;
+          executors.push(attempt.executor);
           await history.attempts.end(attempt.uid, { verdict: "error", cause: "lost-runner", message }, now);
           await logs.close(attempt.uid, now);
           await objects.delete(masksObject(attempt.uid));
@@ -206,6 +215,7 @@ async function writeDown({ dataDir }: Environment, runs: readonly string[], now:
       }
       if (found) await history.projection.markGone("Run", found.summary.uid, now);
     }
+    return executors;
   } finally {
     await logs.shutdown();
     await history.close();

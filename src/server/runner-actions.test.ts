@@ -1,17 +1,24 @@
 import { Hono } from "hono";
 import { expect, test } from "vitest";
 import { InvalidError, SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
 import type { ActionStore } from "./actions.ts";
 import { actionRoutes } from "./runner-actions.ts";
 
 const commit = "c".repeat(40);
 
-function open(find: () => { commit: string; folder: string; notice: string | undefined }) {
+type Found = { commit: string; folder: string; notice: string | undefined };
+
+function open(find: () => Found | Promise<Found>) {
   const app = new Hono<{ Variables: { attempt: AttemptRecord } }>();
+  app.use(async (context, next) => {
+    context.set("attempt", { uid: "a" } as AttemptRecord);
+    await next();
+  });
   const body = () => new Blob(["archive"]).stream();
   const actions = { archive: async () => await Promise.resolve({ body: body(), bytes: 7 }) } as unknown as ActionStore;
-  actionRoutes(app, { actions, actionOf: async () => await Promise.resolve(find()) });
+  actionRoutes(app, { actions, actionOf: async () => await Promise.resolve(find()) }, async (_, next) => await next());
   app.onError((error, context) => context.json({ error: error.message }, 503));
   return async (path: string, init?: RequestInit) => await app.request(`/runner/v1/attempts/a/${path}`, init);
 }
@@ -41,6 +48,16 @@ test.each([
   const answer = await ask("actions?uses=o%2Fr%40v1");
   expect(answer.status).toBe(status);
   expect(await answer.json()).toEqual(body);
+});
+
+test("an attempt that asks for many at once is told to come again", async () => {
+  const { promise, resolve } = Promise.withResolvers<Found>();
+  const ask = open(async () => await promise);
+  const first = Array.from({ length: limits.actionsAtOnce }, async () => await ask("actions?uses=o%2Fr%40v1"));
+  expect((await ask("actions?uses=o%2Fr%40v1")).status).toBe(503);
+  resolve({ commit, folder: "/f", notice: undefined });
+  for (const answer of await Promise.all(first)) expect(answer.status).toBe(200);
+  expect((await ask("actions?uses=o%2Fr%40v1")).status).toBe(200);
 });
 
 test.each(["", "./local", "docker://a", "o/r"])("%s is nothing that is fetched", async (uses) => {

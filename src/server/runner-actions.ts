@@ -1,6 +1,7 @@
 /** What runners ask about actions; see runner/protocol.ts. */
-import type { Context, Hono } from "hono";
+import type { Context, Hono, MiddlewareHandler } from "hono";
 import { SeatrialError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
 import { actionMetadataSchema } from "../runner/protocol.ts";
 import { readAction } from "../workflows/action.ts";
@@ -13,12 +14,33 @@ export interface RunnerActionsOptions {
   actionOf(attempt: AttemptRecord, uses: RepositoryUses): Promise<FoundCommit>;
 }
 
-export function actionRoutes(app: Hono<{ Variables: { attempt: AttemptRecord } }>, { actions, actionOf }: RunnerActionsOptions): void {
+/** Adds the routes. @param bounded refuses a body that is too long. */
+export function actionRoutes(
+  app: Hono<{ Variables: { attempt: AttemptRecord } }>,
+  { actions, actionOf }: RunnerActionsOptions,
+  bounded: MiddlewareHandler,
+): void {
+  /** By attempt. */
+  const looking = new Map<string, number>();
+  const look = async (attempt: AttemptRecord, uses: RepositoryUses) => {
+    const { uid } = attempt;
+    const others = looking.get(uid) ?? 0;
+    if (others >= limits.actionsAtOnce) throw new SeatrialError("conflict", `${others} other actions are being looked for`);
+    looking.set(uid, others + 1);
+    try {
+      return await actionOf(attempt, uses);
+    } finally {
+      const left = looking.get(uid)! - 1;
+      if (left > 0) looking.set(uid, left);
+      else looking.delete(uid);
+    }
+  };
+
   app.get("/runner/v1/attempts/:attempt/actions", async (context) => {
     return await answered(context, async () => {
       const uses = parseUses(context.req.query("uses") ?? "");
       if (uses.kind !== "repository") throw new SeatrialError("invalid", "only actions of repositories are fetched");
-      const found = await actionOf(context.get("attempt"), uses);
+      const found = await look(context.get("attempt"), uses);
       const { body, bytes } = await actions.archive(found);
       return new Response(body, {
         headers: {
@@ -31,7 +53,7 @@ export function actionRoutes(app: Hono<{ Variables: { attempt: AttemptRecord } }
     });
   });
 
-  app.post("/runner/v1/attempts/:attempt/actions", async (context) => {
+  app.post("/runner/v1/attempts/:attempt/actions", bounded, async (context) => {
     const parsed = actionMetadataSchema.safeParse(await context.req.json());
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
     return await answered(context, async () => await Promise.resolve(context.json(readAction(parsed.data.text, parsed.data.file))));

@@ -8,6 +8,7 @@ import { limits } from "../base/limits.ts";
 import type { UploadPack } from "../git/upload-pack.ts";
 import type { AssignmentMessage } from "../runner/protocol.ts";
 import { AttemptMasks } from "./attempt-masks.ts";
+import type { RunnerActionsOptions } from "./runner-actions.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
 import type { SettleStores } from "./settle.ts";
 import { openTestStores } from "./testdata/stores.ts";
@@ -36,6 +37,7 @@ beforeEach(async () => {
     masks: new AttemptMasks(stores.objects, (uid) => tokens.keyOfMasks(uid)),
     assign: async () => await Promise.resolve(assignment),
     sourceOf: async () => await Promise.resolve(undefined),
+    actions: {} as RunnerActionsOptions,
     now: () => now,
   });
 });
@@ -130,6 +132,7 @@ test("values that steps asked to mask are kept for what the server collects; mor
 const bodies: [string, string, number][] = [
   ["report", "report", limits.reportBytes],
   ["a piece of the log", "log?offset=0", limits.logAppendBytes],
+  ["metadata of an action", "actions", limits.reportBytes],
 ];
 
 test.each(bodies)(
@@ -157,7 +160,7 @@ test.each(bodies)(
       });
     expect(await send({ "content-length": String(most + 1) }, "x")).toBe(413);
     expect(await send({ "transfer-encoding": "chunked" }, "x")).toBe(413);
-    expect(await send({ "content-length": "2" }, "{}")).toBe(path === "report" ? 400 : 200);
+    expect(await send({ "content-length": "2" }, "{}")).toBe(path.startsWith("log") ? 200 : 400);
   },
 );
 
@@ -180,7 +183,26 @@ test("an attempt leaves so many bytes and no more, however many files they are i
   expect((await stores.objects.list({ prefix, limit: 9 })).objects).toEqual([{ key: `${prefix}fits`, size: 3 }]);
 });
 
-test("a file that says nothing of its length is cut off at what is left", async () => {
+test("what is being sent counts: many files at once leave no more than one after the other", async () => {
+  const left = { size: limits.attemptArtifactBytes - 5, digest: "", contentType: "", key: "k" };
+  await stores.history.attempts.recordArtifact(attempt, { path: "much", ...left });
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const body = async function* () {
+    begin();
+    await held;
+    yield Buffer.from("four");
+  };
+  const init = { method: "PUT", headers: { authorization: `Bearer ${tokens.of(attempt)}`, "content-length": "4" }, duplex: "half" };
+  const one = app.request(`/runner/v1/attempts/${attempt}/artifacts/one`, { ...init, body: ReadableStream.from(body()) } as RequestInit);
+  await begun;
+  expect((await ask("artifacts/other", { method: "PUT", body: "four" })).status).toBe(413);
+  release();
+  expect((await one).status).toBe(200);
+  expect((await ask("artifacts/last", { method: "PUT", body: "x" })).status).toBe(200);
+});
+
+test("a file that says nothing of its length is refused", async () => {
   const left = { size: limits.attemptArtifactBytes - 3, digest: "", contentType: "", key: "k" };
   await stores.history.attempts.recordArtifact(attempt, { path: "much", ...left });
   const body = new ReadableStream({
@@ -195,7 +217,10 @@ test("a file that says nothing of its length is cut off at what is left", async 
   expect((await stores.objects.list({ prefix: "", limit: 9 })).objects).toEqual([]);
 });
 
-test.each(["..%2Fescape", "a%2F..%2F..%2Fescape", "%2Fetc%2Fpasswd", "a//b", "%00"])("artifact %s is no path", async (path) => {
-  expect((await ask(`artifacts/${path}`, { method: "PUT", body: "x" })).status).toBe(400);
-  expect((await stores.objects.list({ prefix: "", limit: 9 })).objects).toEqual([]);
-});
+test.each(["..%2Fescape", "uploads%2Fa%2Fb", "uploads", "a%2F..%2F..%2Fescape", "%2Fetc%2Fpasswd", "a//b", "%00"])(
+  "artifact %s is no path",
+  async (path) => {
+    expect((await ask(`artifacts/${path}`, { method: "PUT", body: "x" })).status).toBe(400);
+    expect((await stores.objects.list({ prefix: "", limit: 9 })).objects).toEqual([]);
+  },
+);

@@ -15,9 +15,10 @@ import { LogGapError, type LogStore } from "../logs/log-store.ts";
 import { containerRequestSchema } from "../runner/container-protocol.ts";
 import { type AssignmentMessage, reportSchema } from "../runner/protocol.ts";
 import type { AttemptMasks } from "./attempt-masks.ts";
+import { BytesInFlight } from "./bytes-in-flight.ts";
 import type { ContainerDesk } from "./container-desk.ts";
 import { actionRoutes, type RunnerActionsOptions } from "./runner-actions.ts";
-import { type RunnerStorageOptions, storageRoutes } from "./runner-storage.ts";
+import { lengthOf, type RunnerStorageOptions, storageRoutes } from "./runner-storage.ts";
 
 export interface RunnerApiOptions {
   history: History;
@@ -81,6 +82,7 @@ type Variables = { Variables: { attempt: AttemptRecord } };
 
 export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
   const { history, logs, objects, tokens, now } = options;
+  const inFlight = new BytesInFlight();
   const app = new Hono<Variables>();
 
   app.use("/runner/v1/attempts/:attempt/*", async (context, next) => {
@@ -148,11 +150,13 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     const path = context.req.param("path");
     const key = `${attemptPrefix(uid)}/artifacts/${path}`;
     checkKey(key);
-    const length = context.req.header("content-length");
-    const size = length === undefined ? undefined : Number(length);
+    // Those have a way of their own, and do not change when they are finished.
+    if (/^uploads(\/|$)/.test(path)) return context.json({ error: "that folder is for artifacts with a name" }, 400);
+    const size = lengthOf(context);
     const body = (context.req.raw.body ?? new Uint8Array()) as AsyncIterable<Uint8Array> | Uint8Array;
-    const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid));
-    if (left <= 0 || (size ?? 0) > left) return context.json({ error: `an attempt may leave ${limits.attemptArtifactBytes} bytes` }, 413);
+    using sending = inFlight.begin(uid, size);
+    const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid)) - sending.all + size;
+    if (left <= 0 || size > left) return context.json({ error: `an attempt may leave ${limits.attemptArtifactBytes} bytes` }, 413);
     const stored = await objects.put(key, body, { size, most: Math.min(limits.artifactBytes, left) });
     const contentType = "application/octet-stream";
     const hasRoom = await history.attempts.recordArtifact(uid, { path, size: stored.size, digest: stored.digest, contentType, key });
@@ -185,10 +189,10 @@ export function runnerApi(options: RunnerApiOptions): Hono<Variables> {
     return context.json({});
   });
 
-  if (options.actions) actionRoutes(app, options.actions);
+  if (options.actions) actionRoutes(app, options.actions, atMost(limits.reportBytes));
 
   const { placeOf } = options;
-  if (placeOf) storageRoutes(app, { ...options, placeOf }, roomOrEnd);
+  if (placeOf) storageRoutes(app, { ...options, placeOf, inFlight }, roomOrEnd);
 
   app.onError((error, context) => {
     const isTheirs = error instanceof SeatrialError && error.code === "invalid";

@@ -3,7 +3,7 @@ import { serve } from "@hono/node-server";
 import { existsSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "../base/limits.ts";
 import type { UploadPack } from "../git/upload-pack.ts";
 import { createMask } from "../logs/masking.ts";
@@ -195,6 +195,17 @@ describe("artifacts", () => {
     );
     await expect(one.main(uploadArtifact, { name: "n", path: "a:b" })).rejects.toThrow('"a:b" holds ":"');
     await expect(one.main(uploadArtifact, { name: "n", path: "a", "retention-days": "many" })).rejects.toThrow("from 1 to");
+  });
+
+  test("a job that leaves more names than are ever shown is refused", async () => {
+    const count = vi.spyOn(stores.history.uploads, "countOf").mockResolvedValue(limits.uploadsShown);
+    onTestFinished(() => count.mockRestore());
+    const one = await job();
+    one.write({ "workspace/a": "a" });
+    await expect(one.main(uploadArtifact, { path: "a" })).rejects.toThrow(`a job may leave ${limits.uploadsShown} artifacts with a name`);
+    count.mockRestore();
+    await one.main(uploadArtifact, { path: "a" });
+    expect(await stores.history.uploads.countOf(`attempt-${attempts}`)).toBe(1);
   });
 
   test("its time is over: it is gone, with its files", async () => {

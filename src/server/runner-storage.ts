@@ -21,12 +21,14 @@ import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { attemptPrefix, checkKey, type ObjectStore, whyNotKey } from "../artifacts/object-store.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
-import type { Cache, CachePlace } from "../history/caches.ts";
+import type { CachePlace } from "../history/caches.ts";
 import type { History } from "../history/history.ts";
 import { type Upload, uploadFolder, type UploadOwner } from "../history/uploads.ts";
 import type { Run } from "../resources/run.ts";
+import type { CacheAnswer, UploadView } from "../runner/storage-protocol.ts";
 import type { Json } from "../workflows/expressions.ts";
 import { uploadFor, uploadsFor } from "./brought-uploads.ts";
+import type { BytesInFlight } from "./bytes-in-flight.ts";
 
 export interface RunnerStorageOptions {
   history: History;
@@ -35,6 +37,8 @@ export interface RunnerStorageOptions {
   placeOf(attempt: AttemptRecord): Promise<StoragePlace>;
   /** Why nothing can be stored now. */
   whyNoUploads?: (() => string | undefined) | undefined;
+  /** What attempts are sending, of which the caller counts what is not sent here. */
+  inFlight: BytesInFlight;
   now(): Date;
 }
 
@@ -46,19 +50,6 @@ export interface StoragePlace {
   /** Page of the job, where people reach it; empty where nobody does. */
   page: string;
 }
-
-/** An upload as runners see it. */
-export interface UploadView {
-  id: number;
-  name: string;
-  size: number;
-  digest: string;
-  files?: { path: string; size: number; digest: string }[];
-  url?: string;
-}
-
-/** A cache as runners see it. */
-export type CacheView = Pick<Cache, "id" | "key" | "size" | "digest">;
 
 const uploadSchema = z.strictObject({
   name: z.string(),
@@ -76,7 +67,7 @@ type Variables = { Variables: { attempt: AttemptRecord } };
 
 /** Adds the routes. @param roomOrEnd ends an attempt whose artifacts cannot be stored. */
 export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOptions, roomOrEnd: MiddlewareHandler<Variables>): void {
-  const { history, objects, placeOf, now } = options;
+  const { history, objects, placeOf, inFlight, now } = options;
   const base = "/runner/v1/attempts/:attempt";
 
   app.post(`${base}/uploads`, roomOrEnd, async (context) => {
@@ -87,6 +78,8 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
     if (why !== undefined)
       return context.json({ error: `${JSON.stringify(name.slice(0, 200))} cannot be the name of an artifact: ${why}` }, 400);
     const attempt = context.get("attempt");
+    if ((await history.uploads.countOf(attempt.uid)) >= limits.uploadsShown)
+      return context.json({ error: `a job may leave ${limits.uploadsShown} artifacts with a name` }, 400);
     const { owner } = await placeOf(attempt);
     const at = now();
     const expiresAt = retentionDays === undefined ? undefined : new Date(at.getTime() + retentionDays * 86_400_000);
@@ -103,8 +96,9 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
     const path = uploadFolder(upload.name) + context.req.param("path");
     const key = `${attemptPrefix(uid)}/${path}`;
     checkKey(key);
-    const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid));
     const size = lengthOf(context);
+    using sending = inFlight.begin(uid, size);
+    const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid)) - sending.all + size;
     if (left <= 0 || size > left) return context.json({ error: `an attempt may leave ${limits.attemptArtifactBytes} bytes` }, 413);
     const stored = await objects.put(key, bodyOf(context), { size, most: Math.min(limits.artifactBytes, left) });
     const { digest } = stored;
@@ -149,9 +143,8 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
     const { version, key } = parsed.data;
     const found = await history.caches.find(caches, parsed.data, now());
     const isSaved = await history.caches.has(caches, version, key);
-    if (!found) return context.json({ isSaved });
-    const cache: CacheView = { id: found.id, key: found.key, size: found.size, digest: found.digest };
-    return context.json({ cache, isSaved });
+    const cache = found && { id: found.id, key: found.key, size: found.size, digest: found.digest };
+    return context.json({ ...(cache ? { cache } : {}), isSaved } satisfies CacheAnswer);
   });
 
   app.get(`${base}/caches/:id`, async (context) => {
@@ -169,7 +162,8 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
     const why = options.whyNoUploads?.();
     if (why !== undefined) return context.json({ isSaved: false, why });
     const size = lengthOf(context);
-    if (size > limits.cacheBytes) return context.json({ isSaved: false, why: `it has more than ${limits.cacheBytes} bytes` });
+    using sending = inFlight.begin(`caches ${context.get("attempt").uid}`, size);
+    if (sending.all > limits.cacheBytes) return context.json({ isSaved: false, why: `it has more than ${limits.cacheBytes} bytes` });
     if (await history.caches.has(caches, version, key.data)) return context.json({ isSaved: false, why: "there is one of that key" });
     const id = randomUUID();
     const object = `caches/${id.slice(0, 2)}/${id}`;
@@ -239,7 +233,7 @@ async function jsonOf(context: Context<Variables>): Promise<unknown> {
 }
 
 /** HTTP holds the client to what it says. */
-function lengthOf(context: Context<Variables>): number {
+export function lengthOf(context: Context<Variables>): number {
   const length = Number(context.req.header("content-length") ?? NaN);
   if (!(length >= 0)) throw new SeatrialError("invalid", "a body must say its length");
   return length;

@@ -14,6 +14,7 @@ const rules: RunsOnRule[] = [
   { labels: ["ci"], image: "ci:1", hosts: { labels: { pool: "ci" } } },
   { labels: ["here"], executor: "host" },
   { labels: ["boxed"], executor: "docker" },
+  { labels: ["big", "arm64"], executor: "docker" },
   { labels: ["far"], hosts: { names: ["far"] } },
 ];
 
@@ -24,6 +25,9 @@ test.each<[string[], string | undefined, object]>([
   [["boxed"], "never@sha256:old", { executor: "docker" }],
   [["far"], undefined, { executor: "host", hosts: { names: ["far"] } }],
   [["ubuntu-latest"], undefined, { executor: "host" }],
+  [["ubuntu-24.04-arm"], undefined, { executor: "host", architecture: "arm64" }],
+  [["boxed", "X64"], undefined, { executor: "docker", architecture: "amd64" }],
+  [["big", "ARM64"], undefined, { executor: "docker" }],
   [[], undefined, { executor: "host" }],
 ])("%j, with image %s before", async (labels, known, expected) => {
   expect(await runsOnBy(rules, hosts)(labels, runNamed("run-1"), known)).toEqual({ labels, ...expected });

@@ -5,7 +5,7 @@ import type { Environment } from "../base/environment.ts";
 import type { RunReconcilerOptions } from "../controllers/run/reconcile.ts";
 import { hostChoiceSchema } from "../resources/host.ts";
 import { executors } from "../resources/job-run.ts";
-import { isOtherSystem, ruleFor, type RunsOnRule } from "../workflows/runs-on.ts";
+import { isOtherSystem, platformOf, ruleFor, type RunsOnRule } from "../workflows/runs-on.ts";
 import { type ActionMirror, actionsSchema, defaultMirrors } from "./actions.ts";
 import { readConfigFile } from "./config-file.ts";
 import type { Hosts } from "./hosts.ts";
@@ -76,9 +76,11 @@ export function runsOnBy(rules: readonly RunsOnRule[], hosts: Pick<Hosts, "execu
     const rule = ruleFor(labels, rules);
     const executor = rule?.executor ?? (rule?.image === undefined ? hosts.executorFor(source.lane) : "docker");
     const image = rule?.image === undefined ? undefined : (known ?? (await hosts.digestOf(rule.image, rule.hosts, signal)));
+    const { architecture } = platformOf(labels, rule);
     return {
       labels: [...labels],
       executor,
+      ...(architecture === undefined ? {} : { architecture }),
       ...(rule?.hosts === undefined ? {} : { hosts: rule.hosts }),
       ...(image === undefined ? {} : { image }),
     };

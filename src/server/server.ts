@@ -14,7 +14,7 @@ import { messageOf, SeatrialError } from "../base/errors.ts";
 import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { pause, waitFor } from "../base/wait.ts";
-import { writeFileWhole } from "../clusters/kubeconfig.ts";
+import { writeFileWhole } from "../process/whole-file.ts";
 import { Repositories } from "../controllers/repository/repositories.ts";
 import { isReported } from "../controllers/report/report.ts";
 import { realClock } from "../controllers/runtime/clock.ts";

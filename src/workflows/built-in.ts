@@ -20,6 +20,8 @@ export interface BuiltInInput {
   isRequired?: true;
   /** For people: why it is ignored or refused, what to do instead. */
   note?: string;
+  /** A part of one that works which means nothing here, and what is said of it. */
+  leavesOut?: { part: RegExp; note: string };
 }
 
 export interface BuiltIn {
@@ -247,7 +249,10 @@ export const builtIns: readonly BuiltIn[] = [
     note: "A cluster of the job, of provider kind; its context has the name that kind would give it.",
     outputs: ["LOCAL_REGISTRY"],
     inputs: {
-      node_image: input,
+      node_image: {
+        ...input,
+        leavesOut: { part: /@sha256:/, note: "its digest is ignored: the node image is the server's, of that version" },
+      },
       cluster_name: input,
       registry: flag(false),
       version: ignored("the server's kind is used"),
@@ -361,6 +366,7 @@ export function ignoredInputs(builtIn: BuiltIn, given: Readonly<Record<string, s
   return Object.entries(given).flatMap(([name, value]) => {
     const known = inputOf(builtIn, name);
     const asksNothing = value.trim() === "" || value.trim() === known?.default;
+    if (known?.leavesOut?.part.test(value)) return [`${builtIn.name}: input ${name}: ${known.leavesOut.note}`];
     return known?.state === "ignored" && !asksNothing ? [`${builtIn.name}: input ${name} is ignored: ${known.note}`] : [];
   });
 }

@@ -196,7 +196,7 @@ export function readVariables(text: string, file: string): Map<string, string> {
       i = end;
     }
   }
-  if (problems.length > 0) throw new InvalidError(problems);
+  if (problems.length > 0) throw new InvalidError(problems.slice(0, limits.workflowProblems));
   return variables;
 }
 

@@ -224,6 +224,8 @@ export function parseContainerVolume(text: string): ContainerVolume {
     throw invalid(`volume ${JSON.stringify(text)}: ${JSON.stringify(name)} is no name of a volume`);
   const path = second ?? first;
   if (!path.startsWith("/")) throw invalid(`volume ${JSON.stringify(text)} must name a path that begins with /`);
+  if (/\/\.{0,2}\//.test(`${path.replace(/\/$/, "")}/`))
+    throw invalid(`volume ${JSON.stringify(text)}: ${path} is to be written without . and ..`);
   if (/^\/(seatrial|github|proc|sys|dev)(\/|$)/.test(path)) throw invalid(`volume ${JSON.stringify(text)}: ${path} is not to be covered`);
   return { ...(name === undefined ? {} : { name }), path, isReadOnly: mode === "ro" };
 }

@@ -70,6 +70,14 @@ describe("what it becomes", () => {
     ]);
   });
 
+  test("the digest of a node image is said to be left out", () => {
+    const image = `kindest/node:v1.36.3@sha256:${"a".repeat(64)}`;
+    const { notices } = readWorkflow(workflow(`      - {uses: helm/kind-action@v1, with: {node_image: '${image}'}}\n`), "f.yml");
+    expect(notices.map(({ path, message }) => `${path}: ${message}`)).toEqual([
+      "jobs.a.steps[0].with.node_image: helm/kind-action: input node_image: its digest is ignored: the node image is the server's, of that version",
+    ]);
+  });
+
   test("what means nothing here is a notice", () => {
     const { notices } = readWorkflow(workflow("      - {uses: helm/kind-action@v1, with: {wait: 60s, verbosity: ''}}\n"), "f.yml");
     expect(notices.map(({ place, path, message }) => `${place!.line} ${path}: ${message}`)).toEqual([

@@ -184,7 +184,7 @@ export const keys: readonly Key[] = [
   works("jobs.<job_id>.if", "Without a status function it is `success() && (…)`.", { contexts: ofNeeds, functions: statusFunctions }),
   works(
     "jobs.<job_id>.runs-on",
-    "Optional. `ubuntu-*`, `linux`, `self-hosted`, beside them `x64` or `arm64`, and labels that the configuration gives a meaning; no others.",
+    "Optional. `ubuntu-*`, `linux`, `self-hosted`, beside them `x64` or `arm64`, which ask for such a machine as `ubuntu-*-arm` does, and labels that the configuration gives a meaning; no others.",
     cell,
   ),
   works("jobs.<job_id>.runs-on.group", "A label that the configuration gives a meaning.", cell),

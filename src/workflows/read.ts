@@ -18,6 +18,7 @@ import { hoist, type Hoisted } from "./hoist.ts";
 import { keyOf } from "./keys.ts";
 import { readConcurrency, readDefaults, readEnvironment, readPermissions } from "./job-keys.ts";
 import { expandMatrix } from "./matrix.ts";
+import { findCellLabelMistakes } from "./cell-labels.ts";
 import { readTriggers } from "./read-triggers.ts";
 import {
   besideUses,
@@ -298,6 +299,8 @@ class WorkflowReader extends ValueReader {
         hoisted = this.#hoist(value, at);
       },
     });
+    for (const { place: where, message } of job.runsOn && job.matrix ? findCellLabelMistakes(job.runsOn, job.matrix, this.#rules) : [])
+      this.report(where, [...path, "runs-on"], message);
     for (const { name, node: spec, place: where } of hoisted) {
       if (clusters.every((other) => other.name !== name)) clusters.push({ name, node: spec });
       else this.report(where, path, `has two clusters of the name ${name}: one of them comes from this step`);
@@ -382,11 +385,8 @@ class WorkflowReader extends ValueReader {
     }
     if (node.kind === "list" && labels.length === 0) this.report(place, path, "has no label; leave it out, or write ubuntu-latest");
     if (holdsExpressions(node)) return;
-    const mistakes = findLabelMistakes(
-      labels.map(({ text }) => text),
-      this.#rules,
-    );
-    for (const { index, message } of mistakes) this.report(labels[index]!.place, path, message);
+    const texts = labels.map(({ text }) => text);
+    for (const { index, message } of findLabelMistakes(texts, this.#rules)) this.report(labels[index]!.place, path, message);
   }
 
   #cluster(node: Node, path: Path, place: Place, key: string): void {

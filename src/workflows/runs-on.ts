@@ -71,9 +71,10 @@ export function isOtherSystem(label: string): boolean {
   return /^(windows|macos)(-|$)/i.test(label);
 }
 
-/** What labels without mistakes ask for. */
-export function platformOf(labels: readonly string[]): Platform {
-  const lower = labels.map((label) => label.toLowerCase());
+/** What labels without mistakes ask for. @param rule for them: a label that it names means what it says. */
+export function platformOf(labels: readonly string[], rule?: RunsOnRule): Platform {
+  const own = lowerLabels(rule?.labels ?? []);
+  const lower = lowerLabels(labels).filter((label) => !own.includes(label));
   const named = lower.map((label) => architectures[label]).find((architecture) => architecture !== undefined);
   const architecture = named ?? (lower.some((label) => /^ubuntu-.*-arm$/.test(label)) ? "arm64" : undefined);
   return architecture ? { os: "linux", architecture } : { os: "linux" };

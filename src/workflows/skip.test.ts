@@ -22,6 +22,6 @@ test.each<[string, boolean]>([
 
 test("a message that is long and has nothing of it is read at once", () => {
   const before = performance.now();
-  expect(asksForNoRuns("a\n\n".repeat(20_000))).toBe(false);
-  expect(performance.now() - before).toBeLessThan(500);
+  expect(asksForNoRuns("a\n\n".repeat(200_000))).toBe(false);
+  expect(performance.now() - before).toBeLessThan(5_000);
 });

@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import { freePort } from "../../src/docker/ports.ts";
 import { run } from "../../src/process/run.ts";
 import type { DeliveryBody, JobView, RunView } from "../../src/server/api/schemas.ts";
-import { kubectlPath, openHome, type Ran, seatrial, startSeatrial } from "../support/e2e.ts";
+import { kubectlPath, openHome, type Ran, seatrial, SharedOwner, startSeatrial } from "../support/e2e.ts";
 import { processesIn } from "../support/leaks.ts";
 import { commit } from "../support/repository.ts";
 import { TestServer } from "../support/server.ts";
@@ -26,18 +26,16 @@ async function namespaceOf(kubeconfig: string): Promise<string> {
 }
 
 describe("with a server", () => {
-  const closers: (() => Promise<void> | void)[] = [];
+  const owner = new SharedOwner();
   let server: TestServer;
 
   beforeAll(async () => {
-    // What a test's own server would do at the test's end.
-    const context = { onTestFinished: (close: () => Promise<void>) => void closers.push(close) } as unknown as TestContext;
     const first = { ".seatrial/ci.yml": workflow("  unit: {steps: [{run: 'true'}]}") };
-    server = await TestServer.prepare(context, first, { SEATRIAL_EXECUTOR: "host" });
+    server = await TestServer.prepare(owner, first, { SEATRIAL_EXECUTOR: "host" });
     await server.up();
   }, 120_000);
   afterAll(async () => {
-    for (const close of closers.toReversed()) await close();
+    await owner.close();
   }, 120_000);
 
   const command = async (...args: string[]): Promise<Ran> => await seatrial(server.home, args);
@@ -196,6 +194,7 @@ describe("with a server", () => {
 
   test("a server that is named, with and without its token", async (context) => {
     const home = await openHome(context);
+    await pushed("named", "  unit: {steps: [{run: 'true'}]}");
     const at = ["--server", server.url];
     expect(JSON.parse((await seatrial(home, ["history", ...at, "-o", "json"])).stdout)).not.toEqual([]);
     const refused = await seatrial(home, ["deliveries", "list", ...at]);

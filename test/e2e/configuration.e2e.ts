@@ -109,7 +109,7 @@ describe("labels of one's own", () => {
     const home = await openHome(context, { ...noDocker, SEATRIAL_EXECUTOR: "docker" });
     home.variables["XDG_CONFIG_HOME"] = join(home.directory, "config");
     await commit(home.cwd, {
-      ".seatrial/ci.yml": "on: push\njobs:\n  unit:\n    runs-on: [tools, x64]\n    steps: [{run: 'echo \"$RUNNER_ARCH\"'}]\n",
+      ".seatrial/ci.yml": "on: push\njobs:\n  unit:\n    runs-on: [tools, linux]\n    steps: [{run: 'echo \"$RUNNER_ARCH\"'}]\n",
     });
     const unknown = await seatrial(home, ["check"]);
     expect(unknown.code).not.toBe(0);

@@ -238,7 +238,7 @@ describe("when the job is ended", () => {
   test("a post has the timeout of its step, and is forgiven with it", async () => {
     const { run, addAction } = await open();
     addAction("o/slow@v1", { ...slow, "main.js": main, "post.js": "setInterval(() => {}, 1000)" });
-    const { end, steps } = await run([{ uses: "o/slow@v1", timeoutMinutes: "0.03", continueOnError: "true" }]);
+    const { end, steps } = await run([{ uses: "o/slow@v1", timeoutMinutes: "0.1", continueOnError: "true" }]);
     expect(end.verdict).toBe("passed");
     expect(steps.map(({ name, verdict, conclusion }) => `${name}: ${verdict} (${conclusion})`)).toEqual([
       "Run o/slow@v1: passed (passed)",

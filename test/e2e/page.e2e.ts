@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test, type TestContext } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import type { JobView } from "../../src/server/api/schemas.ts";
 import { faintTexts, openBrowser, tabStops, type TestBrowser } from "../support/browser.ts";
-import { kubectlPath, seatrial } from "../support/e2e.ts";
+import { kubectlPath, seatrial, SharedOwner } from "../support/e2e.ts";
 import { TestServer } from "../support/server.ts";
 
 const secret = "open-sesame-4711";
@@ -56,13 +56,12 @@ let job: JobView;
 /** The link of the job's check, and the line that it leads to. */
 let link: string;
 let line: number;
-const ends: (() => Promise<void>)[] = [];
+const owner = new SharedOwner();
 
 beforeAll(async () => {
   const opened = await openBrowser();
   if ("reason" in opened) return void (noBrowser = opened.reason);
   browser = opened;
-  const owner = { onTestFinished: (end: () => Promise<void>) => void ends.push(end) };
   server = await TestServer.prepare(owner, { "README.md": "nothing\n" }, { DOCKER_HOST: "unix:///nowhere/docker.sock" });
   goOn = join(server.home.cwd, "go-on");
   await server.up();
@@ -78,7 +77,7 @@ beforeAll(async () => {
       const { items } = await server.get<{ items: { context: string; state: string; targetUrl: string }[] }>(`/api/v1/runs/${run}/checks`);
       return items.find(({ context, state }) => context === "ci / e2e (push)" && state === "failure");
     },
-    { timeoutMs: 10_000, pollMs: 50 },
+    { timeoutMs: 30_000, pollMs: 50 },
   );
   link = check.targetUrl;
   line = Number(/#L(\d+)$/.exec(link)?.[1]);
@@ -86,7 +85,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.[Symbol.asyncDispose]();
-  for (const end of ends.toReversed()) await end();
+  await owner.close();
 });
 
 async function open(context: TestContext, path: string, options: Parameters<TestBrowser["page"]>[2] = {}): Promise<Page> {

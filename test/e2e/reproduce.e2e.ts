@@ -1,10 +1,10 @@
 /** `seatrial reproduce` and `fingerprint`: from one server's data folder into a second, empty one. */
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LockDocument } from "../../src/resources/lock-document.ts";
 import type { JobView } from "../../src/server/api/schemas.ts";
-import { type Home, kubectlPath, needDocker, openHome, type Ran, seatrial } from "../support/e2e.ts";
+import { type Home, kubectlPath, needDocker, openHome, type Owner, type Ran, seatrial, SharedOwner } from "../support/e2e.ts";
 import { commit } from "../support/repository.ts";
 import { TestServer } from "../support/server.ts";
 
@@ -36,18 +36,13 @@ echo "suite $1, word $2, part $(cat part)"
 test "$1" != deep
 `;
 
-/** A server with a run of which a job has failed, and another installation that knows nothing of it. */
-async function failedJob(context: TestContext, variables?: (home: Home) => Promise<Record<string, string>>) {
-  const server = await TestServer.open(context, { ".seatrial/ci.yml": "name: ci\non: push\njobs: {idle: {steps: [{run: 'true'}]}}\n" });
+/** A server with a run of which a job has failed. */
+async function failedJob(owner: Owner) {
+  const server = await TestServer.open(owner, { ".seatrial/ci.yml": "name: ci\non: push\njobs: {idle: {steps: [{run: 'true'}]}}\n" });
   const sha = await server.push({ ".seatrial/ci.yml": workflow, "test.sh": script });
   const { run, jobs } = await server.ended((await server.runOf(sha)).name);
   const job = jobs.find(({ jobName }) => jobName === "e2e (deep)")!;
-  const link = `${server.url}/jobs/${job.name}?line=1#L1`;
-  const laptop = await openHome(context);
-  Object.assign(laptop.variables, await variables?.(laptop));
-  const token = join(server.home.data, "api-token");
-  const reproduce = async (...args: string[]) => await seatrial(laptop, ["reproduce", ...args, "--token-file", token]);
-  return { server, run, job, jobs, link, laptop, reproduce, token };
+  return { server, run, job, link: `${server.url}/jobs/${job.name}?line=1#L1`, token: join(server.home.data, "api-token") };
 }
 
 /** A home's PATH begins with a folder of these programs, each of which says that it is of that version. */
@@ -71,8 +66,23 @@ function lastLines(ran: Ran, count: number): string[] {
 }
 
 describe("a job of another server", () => {
+  let there: Awaited<ReturnType<typeof failedJob>>;
+  const owner = new SharedOwner();
+  beforeAll(async () => {
+    there = await failedJob(owner);
+  });
+  afterAll(async () => await owner.close());
+
+  /** An installation that knows nothing of that job. */
+  async function openLaptop(owner: Owner) {
+    const laptop = await openHome(owner);
+    const reproduce = async (...args: string[]) => await seatrial(laptop, ["reproduce", ...args, "--token-file", there.token]);
+    return { laptop, reproduce };
+  }
+
   test("runs here as it ran there: same trees, cell, cluster, outputs of what it needed; alone; and says that it was the same", async (context) => {
-    const { server, run, job, link, laptop, reproduce, token } = await failedJob(context);
+    const { server, run, job, link, token } = there;
+    const { laptop, reproduce } = await openLaptop(context);
     expect(await server.page(`/jobs/${job.name}`)).toContain(`seatrial reproduce ${server.url}/jobs/${job.name}</code>`);
 
     const ran = await reproduce(link);
@@ -113,10 +123,9 @@ describe("a job of another server", () => {
   });
 
   test("what differs is named, and nothing else: a tool, a secret that it lacks; and who may not, or could mean several, is told", async (context) => {
-    const { server, run, job, link, laptop, reproduce } = await failedJob(
-      context,
-      async (home) => await withTools(home, { make: "GNU Make 99.1" }),
-    );
+    const { server, run, job, link } = there;
+    const { laptop, reproduce } = await openLaptop(context);
+    Object.assign(laptop.variables, await withTools(laptop, { make: "GNU Make 99.1" }));
     const other = await reproduce(link);
     expect(other, other.stderr).toMatchObject({ code: 1 });
     const make = expect.stringMatching(/^ {2}place\.tools\.make: (absent|\d[\w.]+) → 99\.1$/) as string;

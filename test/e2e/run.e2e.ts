@@ -237,4 +237,19 @@ describe("when it goes wrong", () => {
     expect(await readdir(join(home.data, "one-shot"))).toEqual([]);
     expect(await home.leaks()).toEqual([]);
   });
+
+  test("kill -9 with a job in a container: the next command removes that", async (context) => {
+    await needDocker(context);
+    const home = await openHome(context);
+    await repository(home, { ".seatrial/ci.yml": workflow("  sleeps: {steps: [{run: sleep 1000}]}\n  quick: {steps: [{run: 'true'}]}\n") });
+    const running = startSeatrial(home, ["run", "--job", "sleeps", "--executor", "docker"]);
+    const isThere = async () => ((await home.leaks()).some((what) => what.startsWith("container ")) ? true : undefined);
+    await waitFor("the container", isThere, { timeoutMs: 120_000, pollMs: 100 }, () => running.output().stderr);
+    running.child.kill("SIGKILL");
+    await running.ended;
+    const ran = await runHere(home, "--job", "quick", "--executor", "host");
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    expect(ran.stderr).toMatch(/seatrial: deleted container \S+: its owner, process \d+, has ended/);
+    expect(await home.leaks()).toEqual([]);
+  });
 });

@@ -43,7 +43,8 @@ describe("when it goes wrong", () => {
     const pid = await runnerOf(attempt);
     await when(attempt);
     process.kill(pid, "SIGKILL");
-    await gone(attempt, 20_000);
+    // The loop's watch counts its looks, of which each takes a second, and more on a busy machine: ten of them are the grace time.
+    await gone(attempt, 60_000);
     expect(await executor.observe(attempt.uid)).toMatchObject({ state: expect.stringMatching(/ended|absent/) });
     expect(processesMarked(attemptMark, attempt.uid)).toEqual([]);
     await waitFor(

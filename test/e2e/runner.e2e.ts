@@ -116,7 +116,7 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
       steps: [
         { id: "a", run: "exit 3", continueOnError: "true" },
         { run: 'test "${{ steps.a.outcome }} ${{ steps.a.conclusion }}" = "failure success"' },
-        { id: "slow", run: "echo begun; trap 'echo told; exit 1' TERM; while :; do sleep 0.1; done", timeoutMinutes: "0.01" },
+        { id: "slow", run: "echo begun; trap 'echo told; exit 1' TERM; while :; do sleep 0.1; done", timeoutMinutes: "0.05" },
         { run: "echo never" },
         { if: "failure()", run: "echo after ${{ job.status }} ${{ steps.slow.outcome }}" },
         { if: "always() && steps.slow.outcome == 'failure'", run: "echo always" },
@@ -125,10 +125,10 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
     });
     expect(await attempt.ended()).toMatchObject({
       verdict: "failed",
-      message: expect.stringMatching(/: it has run for its 0\.01 minutes$/),
+      message: expect.stringMatching(/: it has run for its 0\.05 minutes$/),
     });
     expect(verdictsOf(attempt)).toEqual(["failed (passed)", "passed", "timed-out", "skipped", "passed", "passed", "skipped"]);
-    expect(attempt.log).toMatch(/begun\n(Terminated\n)?told\n» it has run for its 0\.01 minutes\n/);
+    expect(attempt.log).toMatch(/begun\n(Terminated\n)?told\n» it has run for its 0\.05 minutes\n/);
     expect(attempt.log).toContain("after failure failure\n");
     expect([...attempt.steps.values()].find(({ index }) => index === 0)).toMatchObject({ exitCode: 3, message: "exit code 3" });
   });
@@ -156,10 +156,10 @@ describe.for([{ name: "host" }, { name: "docker" }] as const)("on executor $name
   test("the job's timeout; a step with always() that runs goes on", async (context) => {
     const { start } = await openPlace(context, name);
     const attempt = await start({
-      timeoutMinutes: 0.02,
+      timeoutMinutes: 0.05,
       steps: [{ run: "sleep 100" }, { if: "always()", run: "echo kept; sleep 0.3; echo whole" }],
     });
-    expect(await attempt.ended()).toMatchObject({ verdict: "timed-out", message: "the job has run for its 0.02 minutes" });
+    expect(await attempt.ended()).toMatchObject({ verdict: "timed-out", message: "the job has run for its 0.05 minutes" });
     expect(verdictsOf(attempt)).toEqual(["timed-out", "passed"]);
     expect(attempt.log).toMatch(/kept\nwhole\n/);
   });

@@ -1,6 +1,7 @@
 /** What starts runs beside a push: dispatches, by the command and by the API, and the clock. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import type { RunBody } from "../../src/server/api/schemas.ts";
@@ -26,8 +27,8 @@ test("a dispatch by the command and by the API, an event of one's own, and a sch
     ".seatrial/deploy.yml": deploy,
     ".seatrial/told.yml":
       "on: {repository_dispatch: {types: [built]}}\njobs: {a: {steps: [{run: 'echo \"tag ${{ github.event.client_payload.tag }}\"'}]}}\n",
-    ".seatrial/minute.yml":
-      'on: {schedule: [{cron: "* * * * *"}]}\njobs: {a: {steps: [{run: \'echo "at ${{ github.event.schedule }}"\'}]}}\n',
+    ".seatrial/yearly.yml":
+      'on: {schedule: [{cron: "0 0 1 1 *"}]}\njobs: {a: {steps: [{run: \'echo "at ${{ github.event.schedule }}"\'}]}}\n',
   });
   const sha = (await git(server.clone, "rev-parse", "HEAD")).trim();
   const said = async (run: string) => {
@@ -60,14 +61,27 @@ test("a dispatch by the command and by the API, an event of one's own, and a sch
   const answer = await post((await readFile(join(server.home.data, "api-token"), "utf8")).trim());
   expect(await said(((await answer.json()) as { run: string }).run)).toContain('dry, low, text "true", on refs/heads/main');
 
-  const scheduled = await waitFor(
-    "the run of the minute",
-    async () => (await server.get<{ items: RunBody[] }>("/api/v1/runs?event=schedule")).items[0],
-    { timeoutMs: 120_000, pollMs: 500 },
-  );
-  expect(await said(scheduled.name)).toContain("at * * * * *");
+  // Nobody waits for a year: as if the server had last looked two years ago.
+  await waitFor("the schedule to be known", () => schedulesOf(server)[0], { timeoutMs: 60_000, pollMs: 100 });
+  const scheduled = async () => (await server.get<{ items: RunBody[] }>("/api/v1/runs?event=schedule")).items;
+  expect(await scheduled()).toEqual([]);
+  await server.kill();
+  schedulesOf(server, new Date(Date.now() - 2 * 366 * 86_400_000));
+  await server.up();
+  const run = await waitFor("the run that was missed", async () => (await scheduled())[0], { timeoutMs: 60_000, pollMs: 100 });
+  expect(await said(run.name)).toContain("at 0 0 1 1 *");
+  expect(await scheduled(), "of all that were missed the last one is run").toHaveLength(1);
   await server.clean();
 });
+
+/** Up to when the server has looked at its schedules, by repository. @param instead of that; no server may run then. */
+function schedulesOf(server: TestServer, instead?: Date): string[] {
+  using history = new DatabaseSync(join(server.home.data, "history.db"), { readOnly: !instead, timeout: 5_000 });
+  const rows = history.prepare("SELECT key, value FROM state WHERE key LIKE 'schedule/%'").all() as { key: string; value: string }[];
+  const set = history.prepare("UPDATE state SET value = ? WHERE key = ?");
+  if (instead) for (const { key, value } of rows) set.run(value.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, instead.toISOString()), key);
+  return rows.map(({ value }) => value);
+}
 
 test("seatrial run: inputs, and paths of what is in the working tree", async (context) => {
   const home = await openHome(context);

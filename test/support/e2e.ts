@@ -76,6 +76,19 @@ export interface Owner {
   onTestFinished(end: () => Promise<void>, timeoutMs?: number): void;
 }
 
+/** Of what several tests share. Whoever makes it closes it, in `afterAll`. */
+export class SharedOwner implements Owner {
+  readonly #ends: (() => Promise<void>)[] = [];
+
+  onTestFinished(end: () => Promise<void>): void {
+    this.#ends.push(end);
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.#ends.toReversed()) await end();
+  }
+}
+
 /**
  * @param context of the test that owns the home: it is closed when that test ends. Without one (for a cluster that a whole
  * file shares) the caller closes it.

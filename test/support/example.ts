@@ -38,5 +38,7 @@ export async function exampleRepository(context: Pick<TestContext, "skip">, home
   await git("init", "--quiet", "--initial-branch=main");
   await git("add", "--all");
   await git("commit", "--quiet", "--message=first");
+  // Jobs get little of this environment, and so maybe no proxy for modules: they find them in Go's cache.
+  await run(go, ["mod", "download"], { cwd: home.cwd, env: process.env, timeoutMs: buildMs });
   return go;
 }

@@ -8,7 +8,13 @@ import type { Reporter, TestCase, TestModule } from "vitest/node";
 import { seconds } from "../../src/base/output.ts";
 import { resultsVariable, type TestResult } from "./results.ts";
 
-type Thrown = { message?: string; diff?: string; stack?: string; stacks?: { file: string; line: number; column: number }[] };
+type Thrown = {
+  message?: string;
+  cause?: unknown;
+  diff?: string;
+  stack?: string;
+  stacks?: { file: string; line: number; column: number }[];
+};
 
 export default class LinesReporter implements Reporter {
   #root = process.cwd();
@@ -81,7 +87,14 @@ function reasonOf(error: Thrown, root: string): string {
   const places = (error.stacks ?? []).filter(({ file }) => !file.includes("/node_modules/")).slice(0, 3);
   const at = places.map(({ file, line, column }) => `  at ${relative(root, file)}:${line}:${column}`);
   const stack = places.length === 0 && error.stack ? error.stack.split("\n").slice(1, 6) : [];
-  return [error.message ?? "no message", ...(error.diff ? [error.diff] : []), ...at, ...stack].join("\n");
+  const { message: cause } = (error.cause ?? {}) as { message?: string };
+  return [
+    error.message ?? "no message",
+    ...(cause ? [`because: ${cause}`] : []),
+    ...(error.diff ? [error.diff] : []),
+    ...at,
+    ...stack,
+  ].join("\n");
 }
 
 function record(result: TestResult): void {

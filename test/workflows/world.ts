@@ -50,7 +50,8 @@ export class World implements AsyncDisposable {
   /** @param executor of all jobs of this world. */
   static async open(home: Home, executor: "host" | "docker"): Promise<World> {
     const environment = environmentFrom({
-      variables: home.variables,
+      // One place for what jobs leave for each other, and for these cases alone.
+      variables: { ...home.variables, TMPDIR: home.cwd },
       homeDir: homedir(),
       tempDir: home.cwd,
       uid: process.getuid?.() ?? 0,

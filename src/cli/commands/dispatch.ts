@@ -49,7 +49,7 @@ export function registerDispatch(program: Command, context: CommandContext): voi
 }
 
 function checkFlags(workflow: string | undefined, { ref, input, type, payload }: Flags): void {
-  if ((workflow === undefined) === (type === undefined)) throw new SeatrialError("usage", "either a workflow or --type must be given");
+  if ((workflow === undefined) === (type === undefined)) throw new SeatrialError("usage", "give a workflow, or --type, and not both");
   if (workflow === undefined && (ref !== undefined || input !== undefined))
     throw new SeatrialError("usage", "--ref and --input are for a workflow; --type runs the default branch, with --payload");
   if (workflow !== undefined && payload !== undefined) throw new SeatrialError("usage", "--payload is for --type; a workflow has --input");

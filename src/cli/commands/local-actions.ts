@@ -20,23 +20,31 @@ export interface LocalActions {
 export async function readLocalActions(folder: string, mentions: readonly ActionMention[]): Promise<LocalActions> {
   const found: LocalActions = { problems: [], notices: [], remote: new Set() };
   const seen = new Set<string>();
-  const pending = [...mentions];
+  // One after the other into its depth, so that one that uses itself is met below itself.
+  const pending: (ActionMention & { below: readonly string[] })[] = mentions.map((mention) => ({ ...mention, below: [] }));
   for (let mention = pending.pop(); mention; mention = pending.pop()) {
     const uses = parseUses(mention.uses);
     if (uses.kind === "repository") found.remote.add(mention.uses);
-    if (uses.kind !== "local" || seen.has(uses.path)) continue;
+    if (uses.kind !== "local") continue;
+    const { below, place, path: at } = mention;
+    if (below.includes(uses.path)) {
+      const cycle = [...below.slice(below.indexOf(uses.path)), uses.path].map((path) => `./${path}`);
+      found.problems.push({ place, path: at, message: `makes a cycle: ${cycle.join(" uses ")}` });
+    }
+    if (seen.has(uses.path)) continue;
     seen.add(uses.path);
     const file = await fileIn(folder, uses.path);
     if (!file) {
       const message = `there is no action.yml in ${uses.path || "the root"}: it must be there by the time that the step runs`;
-      found.notices.push({ place: mention.place, path: mention.path, message });
+      found.notices.push({ place, path: at, message });
       continue;
     }
     try {
       const { runs } = readAction(file.text, file.path);
-      for (const step of runs.using === "composite" ? runs.steps : []) {
+      for (const [i, step] of (runs.using === "composite" ? runs.steps : []).entries()) {
         if (step.uses === undefined || builtInOf(step.uses)) continue;
-        pending.push({ uses: step.uses, place: { file: file.path, line: 1, column: 1 }, path: "runs.steps" });
+        const where = { place: { file: file.path, line: 1, column: 1 }, path: `runs.steps[${i}].uses` };
+        pending.push({ uses: step.uses, ...where, below: [...below, uses.path] });
       }
     } catch (error) {
       if (!(error instanceof InvalidError)) throw error;

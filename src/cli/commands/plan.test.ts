@@ -95,6 +95,63 @@ describe("plan", () => {
   });
 });
 
+const open = `name: open
+on: push
+jobs:
+  list: {outputs: {cells: "x", go: "x"}, steps: [{run: "true"}]}
+  unit: {needs: list, if: needs.list.outputs.go == 'true', strategy: {matrix: {k8s: [v1.36]}}, steps: [{run: "true"}]}
+  cells: {needs: list, strategy: {matrix: {k8s: "\${{ fromJSON(needs.list.outputs.cells) }}"}}, steps: [{run: "true"}]}
+  never: {if: github.ref == 'refs/heads/other', steps: [{run: "true"}]}
+  called: {needs: list, uses: ./.seatrial/called.yml, with: {cells: "\${{ needs.list.outputs.cells }}"}}
+  last: {needs: [unit, called], steps: [{run: "true"}]}
+  after: {needs: never, steps: [{run: "true"}]}
+`;
+const calledText = `on: {workflow_call: {inputs: {cells: {type: string}}}}
+jobs:
+  one: {steps: [{run: "true"}]}
+  two: {needs: one, strategy: {matrix: {k8s: "\${{ fromJSON(inputs.cells) }}"}}, steps: [{run: "true"}]}
+`;
+const openFiles = { ".seatrial/open.yml": open, ".seatrial/called.yml": calledText };
+
+test("plan says of what other jobs decide that they do, and puts a job after all that a call has in its place", async () => {
+  const { out } = await called(openFiles, "plan", "--executor", "host");
+  expect(out.split("\n").flatMap((line) => (/^ {2}\d/.test(line) ? [line.trim().split(/ {2,}/)] : []))).toEqual([
+    ["1", "list", "on local, executor host"],
+    ["1", "never", "(its `if` is false: github.ref == 'refs/heads/other')"],
+    ["2", "unit", "after list", "(depends on other jobs: needs.list.outputs.go == 'true')"],
+    ["2", "cells", "after list", "(depends on outputs of other jobs)"],
+    ["2", "called / one", "after list", "on local, executor host"],
+    ["2", "after", "after never", "(it needs never, and never was skipped)"],
+    ["3", "called / two", "after called/one", "(depends on outputs of other jobs)"],
+    ["4", "last", "after unit, called", "on local, executor host"],
+  ]);
+});
+
+test("--matrix takes what only the outputs of a job can tell", async () => {
+  const only = `on: push
+jobs:
+  list: {outputs: {go: "\${{ steps.a.outputs.go }}"}, steps: [{id: a, run: 'echo go=true >> "$GITHUB_OUTPUT"'}]}
+  unit: {needs: list, if: needs.list.outputs.go == 'true', strategy: {matrix: {k8s: [v1.36, v1.35]}}, steps: [{run: "true"}]}
+`;
+  const { code, out, err } = await called({ ".seatrial/ci.yml": only }, "run", "--executor", "host", "--matrix", "k8s=v1.36");
+  expect(code, err).toBe(0);
+  expect(out + err).toContain("unit (v1.36): passed");
+  expect(out + err).not.toContain("v1.35");
+});
+
+test("workflows that the event's filters leave out are named, with the reason", async () => {
+  const filtered = {
+    ...files,
+    ".seatrial/docs.yml": "name: docs\non: {push: {branches: [other]}}\njobs: {a: {steps: [{run: 'true'}]}}\n",
+  };
+  const { code, err } = await called(filtered, "plan");
+  expect(code, err).toBe(0);
+  expect(err).toContain("docs (.seatrial/docs.yml) is left out by its on.push: it is not for main");
+  const none = await called({ ".seatrial/docs.yml": filtered[".seatrial/docs.yml"] }, "run");
+  expect(none.code).toBe(2);
+  expect(none.err).toMatch(/no workflow is started by push of refs\/heads\/main\ndocs .* is left out by its on\.push/);
+});
+
 describe("check", () => {
   test("tells all of twenty mistakes in two files at once, each with its place", async () => {
     const one = `name: one
@@ -145,6 +202,22 @@ jobs:
       expect(places, err).toContain(place);
     for (const place of ["other:3", "other:4", "other:5", "other:6"]) expect(places, err).toContain(place);
   });
+});
+
+test("check tells of actions of the tree that use themselves, with the way round, beside all else", async () => {
+  const using = (...uses: string[]) =>
+    `name: a\nruns: {using: composite, steps: [${uses.map((each) => `{uses: "${each}"}`).join(", ")}]}\n`;
+  const { code, err } = await called(
+    {
+      ".github/workflows/ci.yml": "on: push\njobs: {a: {steps: [{uses: ./one}, {uses: ./three}]}}\n",
+      "one/action.yml": using("./two", "./three"),
+      "two/action.yml": using("./three", "./one"),
+      "three/action.yml": using("actions/checkout@v4"),
+      "four/action.yml": "name: never used, and wrong\n",
+    },
+    "check",
+  );
+  expect([code, err]).toEqual([2, "seatrial: two/action.yml:1:1: runs.steps[1].uses: makes a cycle: ./one uses ./two uses ./one"]);
 });
 
 test("schema prints the JSON Schema of workflows", async () => {

@@ -7,8 +7,9 @@ import { events, type EventName, type Run, type Source } from "../../resources/r
 import type { PlannedJobRun } from "../../workflows/decide.ts";
 import type { Json } from "../../workflows/expressions.ts";
 import { labelsOf } from "../../workflows/matrix.ts";
-import type { JobRunView } from "../../workflows/job-run-views.ts";
+import { isCalledBy, type JobRunView } from "../../workflows/job-run-views.ts";
 import { planRun } from "../../workflows/plan.ts";
+import type { Workflow } from "../../workflows/workflow.ts";
 import { readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
@@ -61,7 +62,12 @@ export function registerPlan(program: Command, context: CommandContext): void {
       const source = await workingChange(environment, snapshot, flags.event, signals.signal);
       const rules = await readUserRules(environment);
       const files = await readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder));
-      const chosen = chooseWorkflows(files, names, source, await changedHere(environment, snapshot, source, files, signals.signal));
+      const { chosen, leftOut } = chooseWorkflows(
+        files,
+        names,
+        source,
+        await changedHere(environment, snapshot, source, files, signals.signal),
+      );
       const places = await PlannedPlaces.look(context, rules, flags.executor);
       const plans = chosen.map((file) => ({
         workflow: file.workflow.name,
@@ -73,15 +79,17 @@ export function registerPlan(program: Command, context: CommandContext): void {
         output.out(`${workflow} (${source.event} of ${source.ref})`);
         for (const line of planLines(jobs)) output.out(`  ${line}`);
       }
+      for (const line of leftOut) output.err(line);
     });
 }
 
 function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnRule[], places: PlannedPlaces): PlannedJob[] {
   const stages = new Map<string, number>();
-  return [...plannedRuns(file, github, rules)].map((planned) => {
-    const stage = 1 + Math.max(0, ...(planned.needs ?? []).map((need) => stages.get(need) ?? 0));
+  const stageOf = (need: string) => Math.max(0, ...[...stages].map(([job, at]) => (job === need || isCalledBy(job, need) ? at : 0)));
+  return [...plannedRuns(file, github, rules)].map(({ planned, isOpen }) => {
+    const stage = 1 + Math.max(0, ...(planned.needs ?? []).map(stageOf));
     stages.set(planned.job, Math.max(stage, stages.get(planned.job) ?? 0));
-    const note = planned.skip ?? (dependsOnOutputs(planned) ? "depends on outputs of other jobs" : planned.invalid);
+    const note = isOpen ? openNote(planned) : (planned.skip ?? planned.invalid);
     return {
       name: planned.name,
       job: planned.job,
@@ -105,9 +113,9 @@ export function checkMatrix(
   matrix: NonNullable<Run["spec"]["matrix"]>,
   rules: readonly RunsOnRule[],
 ): void {
-  const planned = files.flatMap((file) => [...plannedRuns(file, githubOf(source), rules)]);
-  if (planned.some(dependsOnOutputs)) return;
-  const cells = planned.map(({ cell }) => JSON.parse(cell ?? "{}") as Record<string, Json>);
+  const all = files.flatMap((file) => [...plannedRuns(file, githubOf(source), rules)]);
+  if (all.some(({ planned, isOpen }) => isOpen || planned.invalid !== undefined)) return;
+  const cells = all.map(({ planned: { cell } }) => JSON.parse(cell ?? "{}") as Record<string, Json>);
   for (const [key, values] of Object.entries(matrix)) {
     const known = new Set(cells.flatMap((cell) => (Object.hasOwn(cell, key) ? [labelsOf(cell[key]!).join(", ")] : [])));
     const missing = values.find((value) => !known.has(value));
@@ -124,26 +132,47 @@ function githubOf(source: Source) {
   return { event_name: source.event, ref: source.ref, sha: source.commit, repository: source.repository.name, event: {} };
 }
 
-function dependsOnOutputs({ invalid }: PlannedJobRun): boolean {
-  return invalid !== undefined && /needs\b/.test(invalid);
+/** A job as it looks before the run. */
+interface ForeseenJob {
+  planned: PlannedJobRun;
+  /** Whether it runs, or which cells it has, depends on how other jobs end and what they put out. */
+  isOpen: boolean;
 }
 
-/** Lets the run pass, job by job: what comes of outputs is not known before. */
-function* plannedRuns({ workflow }: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): Generator<PlannedJobRun> {
+/** Lets the run pass, job by job, as if all jobs passed and put out nothing. */
+function* plannedRuns({ workflow }: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): Generator<ForeseenJob> {
   const jobRuns: JobRunView[] = [];
   for (;;) {
     const { create } = planRun({ run: "plan", workflow, contexts: { github, vars: {} }, jobRuns, policy: { rules }, isAborted: false });
     if (create.length === 0) return;
     for (const { name, spec } of create) {
-      yield spec;
+      const isOpen = spec.skip === undefined ? spec.invalid !== undefined && asksOthers(workflow, spec.job) : ifOfNeeds.test(spec.skip);
+      yield { planned: spec, isOpen };
       const { labels, ...planned } = spec;
       jobRuns.push({
         metadata: { name },
         spec: { ...planned, run: "plan", repository: "", lane: "trusted", runsOn: { labels, executor: "host" } },
-        status: { phase: "Finished", verdict: planned.skip === undefined ? "passed" : "skipped" },
+        status: { phase: "Finished", verdict: planned.skip === undefined || isOpen ? "passed" : "skipped" },
       });
     }
   }
+}
+
+/** An `if` that was false, and looks at other jobs: as `reasonOf` words it. */
+const ifOfNeeds = /^its `if` is false: (?=.*\bneeds\b)/s;
+
+function openNote({ skip }: PlannedJobRun): string {
+  return skip === undefined ? "depends on outputs of other jobs" : `depends on other jobs: ${skip.replace(ifOfNeeds, "")}`;
+}
+
+/** Whether what is planned of a job, by its full id, or of one that calls it, is written with `needs`. */
+function asksOthers(workflow: Workflow, id: string): boolean {
+  const [own, ...below] = id.split("/");
+  const job = workflow.jobs.find((each) => each.id === own!.replace(/\.\d+$/, ""));
+  if (!job) return false;
+  const { steps: _steps, env: _env, outputs: _outputs, call, ...planned } = job;
+  if (/\$\{\{[^}]*\bneeds\b/.test(JSON.stringify([planned, call?.inputs ?? []]))) return true;
+  return call !== undefined && below.length > 0 && asksOthers(call.workflow, below.join("/"));
 }
 
 /** The jobs in the order of their stages, then where they run, with those of one reason together. */

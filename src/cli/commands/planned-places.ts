@@ -1,11 +1,12 @@
 /** Where a planned job would run on this machine, and why: as `seatrial run` would decide it now. Nothing is started. */
 import { messageOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
+import { platform } from "../../programs/cache.ts";
 import { localHost } from "../../controllers/job-run/schedule.ts";
 import type { ExecutorName } from "../../resources/job-run.ts";
 import { userConfigPath } from "../../server/runs-on.ts";
 import type { PlannedJobRun } from "../../workflows/decide.ts";
-import { ruleFor, type RunsOnRule } from "../../workflows/runs-on.ts";
+import { platformOf, ruleFor, type RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
 import { type ExecutorChoice, executorOf } from "./options.ts";
 
@@ -64,9 +65,18 @@ export class PlannedPlaces {
         why,
         ...(container ? [`its steps run in a container of ${container.image}`] : []),
         ...clusters.map(({ name, spec }) => `${name} is ${spec.provider}: ${whereOf[spec.provider]}`),
+        ...this.#whyNotHere(labels, rule, executor),
         ...(needsDocker && "trouble" in this.#docker ? [`it needs Docker, and cannot run now: ${this.#docker.trouble}`] : []),
       ],
     };
+  }
+
+  #whyNotHere(labels: readonly string[], rule: RunsOnRule | undefined, executor: ExecutorName): string[] {
+    const { architecture } = platformOf(labels, rule);
+    const docker = "trouble" in this.#docker ? undefined : this.#docker.platform.split("/")[1];
+    const here = executor === "docker" ? docker : platform().arch;
+    if (architecture === undefined || here === undefined || here === architecture) return [];
+    return [`it cannot run here: host ${localHost} is ${here}, and its labels ask for ${architecture}`];
   }
 
   #default(): ExecutorName {

@@ -14,7 +14,7 @@ import { treesOf } from "../../git/trees.ts";
 import { canonicalJson, compareLocks, fingerprintOf, type LockComparison, type LockDocument } from "../../resources/lock-document.ts";
 import { workingTree } from "../../resources/run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
-import { reportReaped } from "../../runner/with.ts";
+import { reapKilled } from "./killed-runs.ts";
 import type { ApiClient } from "../../server/api/client.ts";
 import type { RunView } from "../../server/api/schemas.ts";
 import type { OneShot } from "../../server/one-shot.ts";
@@ -73,10 +73,8 @@ async function reproduce(name: string, job: string | undefined, flags: Reproduce
   const lacking = lock.secrets.filter((secret) => !secrets.has(secret));
   if (lacking.length > 0) output.err(`seatrial: it lacks ${lacking.join(", ")}: --secrets-file gives secrets, and they are empty now`);
 
-  const { openOneShot, reapOneShots } = await import("../../server/one-shot.ts");
-  for (const run of await reapOneShots(environment, new Date()))
-    output.err(`seatrial: ${run} was ended: the command that ran it was killed`);
-  await reportReaped(workspace, { signal: signals.signal });
+  const { openOneShot } = await import("../../server/one-shot.ts");
+  await reapKilled(context);
   await using engine = await openOneShot(workspace, {
     folder: Promise.resolve(folder),
     secrets,

@@ -8,7 +8,7 @@ import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
 import { events, type EventName } from "../../resources/run.ts";
 import { parseDotenv } from "../../secrets/dotenv.ts";
-import { reportReaped } from "../../runner/with.ts";
+import { reapKilled } from "./killed-runs.ts";
 import type { NewRun, RunView } from "../../server/api/schemas.ts";
 import { readUserMirrors, readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
@@ -61,7 +61,6 @@ export function registerRun(program: Command, context: CommandContext): void {
 
 async function runHere(names: string[], flags: RunFlags, context: CommandContext): Promise<number> {
   const { environment, output, signals, workspace } = context;
-  const { signal } = signals;
   if (flags.for !== undefined && !flags.hold)
     throw new SeatrialError("usage", "--for says how long --hold keeps clusters: it needs --hold");
   const matrix = flags.matrix && matrixOf(flags.matrix);
@@ -71,10 +70,8 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
   const folder = choosing.then((here) => here.folder);
   for (const each of [reading, choosing, folder]) each.catch(() => {}); // Awaited below.
   const [secrets, vars] = await Promise.all([readValues(flags.secretsFile, context), readValues(flags.varsFile, context)]);
-  const { openOneShot, reapOneShots } = await import("../../server/one-shot.ts");
-  for (const run of await reapOneShots(environment, new Date()))
-    output.err(`seatrial: ${run} was ended: the command that ran it was killed`);
-  await reportReaped(workspace, { signal });
+  const { openOneShot } = await import("../../server/one-shot.ts");
+  await reapKilled(context);
   await using engine = await openOneShot(workspace, {
     folder,
     secrets,
@@ -131,7 +128,7 @@ async function chooseHere(
   flags: RunFlags,
   matrix: NewRun["matrix"],
   reading: Promise<readonly RunsOnRule[]>,
-  { environment, signals }: CommandContext,
+  { environment, signals, output }: CommandContext,
 ) {
   const { signal } = signals;
   const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal });
@@ -140,10 +137,14 @@ async function chooseHere(
     readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder)),
     workingChange(environment, snapshot, flags.event, signal),
   ]);
-  const chosen = chooseJobs(
-    chooseWorkflows(files, names, source, await changedHere(environment, snapshot, source, files, signal)),
-    flags.job,
+  const { chosen: workflows, leftOut } = chooseWorkflows(
+    files,
+    names,
+    source,
+    await changedHere(environment, snapshot, source, files, signal),
   );
+  const chosen = chooseJobs(workflows, flags.job);
+  for (const line of leftOut) output.err(line);
   const inputs = inputsFor(
     chosen.map(({ file }) => file.workflow),
     source.event,

@@ -70,26 +70,37 @@ export async function changedHere(
   return await workingPaths(environment, snapshot, source, signal);
 }
 
-/** @param paths files that changed. Default: not known. */
+/**
+ * Those that were named, else those that the event starts; and for people what its filters leave out.
+ * @param paths files that changed. Default: not known. @throws SeatrialError `usage` when there are none.
+ */
 export function chooseWorkflows(
   files: readonly WorkflowFile[],
   names: readonly string[],
   source: Source,
   paths?: readonly string[],
-): WorkflowFile[] {
+): { chosen: WorkflowFile[]; leftOut: string[] } {
   if (names.length > 0) {
-    return names.map((name) => {
+    const chosen = names.map((name) => {
       const found = files.find(({ workflow }) => workflow.name === name || workflow.path === name || workflow.path.endsWith(`/${name}`));
       if (found) return found;
       throw new SeatrialError("usage", `there is no workflow ${name}`, {
         hint: `there are ${files.map(({ workflow }) => (workflow.name === workflow.path ? workflow.path : `${workflow.name} (${workflow.path})`)).join(", ")}`,
       });
     });
+    return { chosen, leftOut: [] };
   }
   const event = { event: source.event, ref: source.ref, baseRef: source.base.ref, paths };
   const chosen = files.filter(({ workflow }) => isTriggered(workflow, event));
-  if (chosen.length > 0) return chosen;
-  throw new SeatrialError("usage", `no workflow is started by ${source.event} of ${source.ref}`, {
+  const leftOut = files.flatMap(({ workflow }) => {
+    const { name, path, on } = workflow;
+    if (on[source.event] === undefined || isTriggered(workflow, event)) return [];
+    const byPaths = isTriggered(workflow, { ...event, paths: undefined });
+    const why = byPaths ? `no file that changed is one of its paths` : `it is not for ${source.base.ref}`;
+    return `${name === path ? path : `${name} (${path})`} is left out by its on.${source.event}: ${why}`;
+  });
+  if (chosen.length > 0) return { chosen, leftOut };
+  throw new SeatrialError("usage", [`no workflow is started by ${source.event} of ${source.ref}`, ...leftOut].join("\n"), {
     hint: "name one, or choose another --event",
   });
 }

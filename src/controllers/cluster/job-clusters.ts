@@ -44,6 +44,8 @@ export interface JobClustersOptions {
 interface Boot {
   uid: string;
   cluster: ThrowawayCluster | undefined;
+  /** It is Ready, and may not be joined with the others of its job yet. */
+  isUp: boolean;
   abort: AbortController;
   /** Resolves when nothing of the boot runs any more; never rejects. */
   ended: Promise<void>;
@@ -83,7 +85,7 @@ export class JobClusters {
     const { metadata, spec } = cluster;
     const { wake } = this.#options;
     const abort = new AbortController();
-    const boot: Boot = { uid: metadata.uid, cluster: undefined, abort, ended: Promise.resolve(), outcome: undefined };
+    const boot: Boot = { uid: metadata.uid, cluster: undefined, isUp: false, abort, ended: Promise.resolve(), outcome: undefined };
     this.#boots.set(metadata.name, boot);
     const isIsolated = this.#options.isIsolated(metadata.labels?.[runLabels.jobRun]);
     const refused = isIsolated ? whyNotIsolated(spec) : undefined;
@@ -111,9 +113,13 @@ export class JobClusters {
             onProgress: () => {}, // Nobody watches: the job says that it boots, and if that fails, why.
           });
           await boot.cluster.boot(signal);
+          boot.isUp = true;
+          await this.#joinOthers(cluster, signal);
           boot.outcome = { ok: true };
           break;
         } catch (error) {
+          if (boot.isUp) await boot.cluster?.delete().catch(() => {}); // It could not be joined; what is left is found by its record.
+          boot.isUp = false;
           boot.outcome = { ok: false, error: messageOf(error) };
           if (signal.aborted || number >= limits.clusterBoots) break;
         }
@@ -122,6 +128,25 @@ export class JobClusters {
       wake(metadata.name);
     })();
     await this.#tell(cluster, boot);
+  }
+
+  /** The last of the clusters that share a network to be up joins them all; two that end at once both do. */
+  async #joinOthers(cluster: Stored<ClusterResource>, signal: AbortSignal): Promise<void> {
+    const { [runLabels.network]: network, [runLabels.attempt]: attempt = "" } = cluster.metadata.labels ?? {};
+    if (network === undefined) return;
+    const together = this.#options.clusters
+      .labelled(runLabels.attempt, attempt)
+      .filter(({ metadata }) => metadata.labels?.[runLabels.network] === network);
+    const isUp = ({ metadata, status }: Stored<ClusterResource>) => {
+      const boot = this.#boots.get(metadata.name);
+      return boot?.uid === metadata.uid ? boot.isUp : status?.phase === "Ready";
+    };
+    if (together.length < 2 || !together.every(isUp)) return;
+    const workspace = await this.#workspaceOf(cluster);
+    const provider = await workspace.provider(cluster.spec.provider);
+    const found = await Promise.all(together.map(async ({ metadata }) => await workspace.records.read(metadata.name)));
+    const targets = found.flatMap((record) => (record ? [workspace.records.targetOf(record)] : []));
+    await provider.join?.(targets, signal);
   }
 
   async #workspaceOf({ metadata, spec }: Stored<ClusterResource>): Promise<Workspace> {

@@ -539,6 +539,7 @@ function contenderOf({ metadata, spec }: Stored<JobRun>): Contender {
     clusters: (spec.clusters ?? []).map((cluster) => cluster.spec.provider),
     maxParallel: spec.maxParallel,
     hosts: spec.runsOn.hosts,
+    architecture: spec.runsOn.architecture,
   };
 }
 

@@ -203,6 +203,22 @@ describe("who is on a host that is not declared any more, or has ended", () => {
   });
 });
 
+test("a job runs where its architecture is, or is not known", () => {
+  const hosts = [
+    host({ architectures: { docker: "amd64" } }),
+    host({ name: "far", architectures: { docker: "arm64" }, maxJobs: 1 }),
+    host({ name: "new", maxJobs: 1 }),
+  ];
+  const arm = { executor: "docker", architecture: "arm64" } as const;
+  const { granted, waiting } = schedule([job("a", arm), job("b", arm), job("c", arm), job("d", { executor: "docker" })], [], hosts);
+  expect([...granted]).toEqual([
+    ["a", "far"],
+    ["b", "new"],
+    ["d", "local"],
+  ]);
+  expect(waiting.get("c")).toContain("host local is amd64, and the labels of the job ask for arm64; 1 of 1 jobs of host far run");
+});
+
 describe("a job that no host can ever hold", () => {
   const far = (more: Partial<HostView> = {}) => host({ name: "far", maxClusters: 1, ...more });
   const three = { executor: "docker", clusters: ["kind", "kind", "kind"] } as const;
@@ -249,6 +265,12 @@ describe("a job that no host can ever hold", () => {
       job("j", { hosts: { labels: { size: "large" } } }),
       [host()],
       "there is no host for it: its labels ask for any with size=large",
+    ],
+    [
+      "an architecture that no host has",
+      job("j", { executor: "docker", architecture: "arm64" }),
+      [host({ architectures: { host: "arm64", docker: "amd64" } }), far({ architectures: { docker: "amd64" } })],
+      "host local is amd64, and the labels of the job ask for arm64; host far is amd64, and the labels of the job ask for arm64",
     ],
     [
       "a choice of hosts that are for another lane",

@@ -28,6 +28,8 @@ export interface Contender {
   maxParallel: number | undefined;
   /** Hosts that it may run on. Default: all. */
   hosts?: HostChoice | undefined;
+  /** What its labels ask for. Default: any. */
+  architecture?: "amd64" | "arm64" | undefined;
 }
 
 /** What a Repository says of its jobs. */
@@ -53,6 +55,8 @@ export interface HostView {
   message?: string | undefined;
   /** Executors that it has. */
   executors: readonly string[];
+  /** Of the machine, by executor, as Go names them; what is not known yet is absent. */
+  architectures?: Readonly<Partial<Record<Contender["executor"], string>>>;
 }
 
 /** Where a job is: on which host, and how that was reached then. A Host that is changed does not move what runs. */
@@ -224,12 +228,22 @@ function whyNot(job: Contender, host: HostView, use: Usage): string | undefined 
   if (!host.isReachable) return `host ${host.name} does not answer${host.message ? `: ${host.message}` : ""}`;
   if (!host.executors.includes(job.executor))
     return `host ${host.name} has no executor ${job.executor}${host.message ? `: ${host.message}` : ""}`;
+  if (isOtherMachine(job, host)) return whyOtherMachine(job, host);
   if (isTooOpen(job, host)) return `host ${host.name} is not for the untrusted lane alone, and a cluster with kubelets is root on its host`;
   const { maxJobs } = host;
   if (maxJobs !== undefined && use.jobs(host.name) >= maxJobs) return `${use.jobs(host.name)} of ${maxJobs} jobs of host ${host.name} run`;
   const there = clustersOn(job, host);
   const elsewhere = use.local && use.whyNoClusters(use.local, job.clusters.length - there);
   return use.whyNoClusters(host, there) ?? (elsewhere && `${elsewhere}, where bare clusters run`);
+}
+
+function isOtherMachine({ architecture, executor }: Contender, { architectures }: HostView): boolean {
+  const own = architectures?.[executor];
+  return architecture !== undefined && own !== undefined && own !== architecture;
+}
+
+function whyOtherMachine({ architecture, executor }: Contender, { name, architectures }: HostView): string {
+  return `host ${name} is ${architectures?.[executor]}, and the labels of the job ask for ${architecture}`;
 }
 
 /** How many of the job's clusters would run on that host. */
@@ -258,7 +272,9 @@ function whyNever(job: Contender, hosts: readonly HostView[], policy: Repository
   }
   const able = chosen.filter(({ name }) => job.executor !== "host" || name === localHost);
   if (able.length === 0) return `executor host is on host ${localHost} alone, which is not for this job`;
-  const holding = able.filter((host) => !isTooOpen(job, host));
+  const alike = able.filter((host) => !isOtherMachine(job, host));
+  if (alike.length === 0) return able.map((host) => whyOtherMachine(job, host)).join("; ");
+  const holding = alike.filter((host) => !isTooOpen(job, host));
   const local = hosts.find(({ name }) => name === localHost);
   const fits = (host: HostView | undefined, wanted: number) => wanted <= (host?.maxClusters ?? Infinity);
   const fitsWith = (host: HostView) => {

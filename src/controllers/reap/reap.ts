@@ -94,7 +94,9 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
   const { signal } = options;
   const instance = options.instance ?? (await workspace.instance());
   const label = `${labels.instance}=${instance}`;
-  const recorded = new Set((await workspace.records.all()).map(({ uid }) => uid));
+  const records = await workspace.records.all();
+  const recorded = new Set(records.map(({ uid }) => uid));
+  const shared = new Set(records.map(({ network }) => network));
   const unclear = new Set(await workspace.records.unreadable());
   const reason = (found: Labels | null | undefined): string | undefined => {
     const ownership = ownershipIn(found);
@@ -128,7 +130,7 @@ async function reapUnrecorded(workspace: Workspace, options: ReapOptions): Promi
     async ({ Id }) => await client.removeContainer(Id, signal),
   );
   await each(
-    await client.networks(label, signal),
+    (await client.networks(label, signal)).filter(({ Name }) => !shared.has(Name)),
     ({ Labels }) => Labels,
     ({ Name }) => `network ${Name}`,
     async ({ Id }) => await client.removeNetwork(Id, signal),

@@ -9,17 +9,8 @@ import { limits } from "../../base/limits.ts";
 import type { ActionContext, BuiltInAction } from "../action.ts";
 import { uploadFile } from "../artifact-upload.ts";
 import { commonFolder, findFiles, isBelow, matchesName } from "../globs.ts";
+import type { UploadView } from "../storage-protocol.ts";
 import { homeOf, isYes, required } from "./inputs.ts";
-
-/** As the server has it, in server/runner-storage.ts. */
-interface UploadView {
-  id: number;
-  name: string;
-  size: number;
-  digest: string;
-  files?: { path: string; size: number; digest: string }[];
-  url?: string;
-}
 
 export const uploadArtifact: BuiltInAction = {
   name: "actions/upload-artifact",

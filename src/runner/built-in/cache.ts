@@ -15,14 +15,9 @@ import { limits } from "../../base/limits.ts";
 import type { ActionContext, BuiltInAction } from "../action.ts";
 import { findFiles, isBelow } from "../globs.ts";
 import { quoted } from "../step-script.ts";
+import type { CacheAnswer, CacheView } from "../storage-protocol.ts";
 import { TarCheck } from "../tar-check.ts";
 import { homeOf, isYes, linesOf, required } from "./inputs.ts";
-
-/** As the server has it, in server/runner-storage.ts. */
-interface Found {
-  cache?: { id: string; key: string; size: number; digest: string };
-  isSaved: boolean;
-}
 
 /** What a step's main phase tells its post phase. */
 const states = { key: "CACHE_KEY", matched: "CACHE_RESULT" } as const;
@@ -74,9 +69,9 @@ async function restore(context: ActionContext): Promise<string | undefined> {
   if (restoreKeys.length > limits.cacheKeys)
     throw new SeatrialError("invalid", `restore-keys has ${restoreKeys.length} keys, and can have ${limits.cacheKeys}`);
   const version = versionOf(context);
-  let found: Found["cache"];
+  let found: CacheView | undefined;
   try {
-    found = (await context.link.ask<Found>("POST", "caches/find", { version, key, restoreKeys })).body.cache;
+    found = (await context.link.ask<CacheAnswer>("POST", "caches/find", { version, key, restoreKeys })).body.cache;
     if (found && !isYes(context, "lookup-only") && !(await unpack(context, found))) found = undefined;
   } catch (error) {
     if (!(error instanceof SeatrialError) || context.signal.aborted) throw error;
@@ -91,7 +86,7 @@ async function restore(context: ActionContext): Promise<string | undefined> {
 }
 
 /** @returns false when it is gone by now. */
-async function unpack(context: ActionContext, { id, key, digest }: NonNullable<Found["cache"]>): Promise<boolean> {
+async function unpack(context: ActionContext, { id, key, digest }: CacheView): Promise<boolean> {
   const { folders, link } = context;
   const [packed, archive] = [join(folders.temp, `cache-${id}.zst`), join(folders.temp, `cache-${id}.tar`)];
   try {
@@ -139,7 +134,7 @@ async function saveOrTell(context: ActionContext, key: string): Promise<void> {
 async function save(context: ActionContext, key: string, version: string): Promise<void> {
   const { folders, link } = context;
   // Before the work.
-  const { isSaved } = (await link.ask<Found>("POST", "caches/find", { version, key, restoreKeys: [] })).body;
+  const { isSaved } = (await link.ask<CacheAnswer>("POST", "caches/find", { version, key, restoreKeys: [] })).body;
   if (isSaved) return context.say(`there is a cache of key ${key} already: it is not saved`);
   const unique = createHash("sha256").update(key).digest("hex").slice(0, 16);
   const file = (kind: string) => join(folders.temp, `cache-save-${unique}.${kind}`);

@@ -97,6 +97,13 @@ test("any text: every tag is one of ours, and each that is opened is closed", ()
   );
 });
 
+test.each(["- a\rb", "1. a\u2028b", "> a\u2029b", "- [x] a\u2028b", "# a\u2028b"])(
+  "a line is not ended by what other programs end lines with: %j",
+  (text) => {
+    expect(markdown(text).text).toMatch(/b</);
+  },
+);
+
 test("much of it takes no time", () => {
   const startedMs = performance.now();
   for (const text of [
@@ -106,6 +113,10 @@ test("much of it takes no time", () => {
     "<b>".repeat(200_000),
     "_a".repeat(200_000),
     "| ".repeat(200_000),
+    "|".repeat(400_000) + "\n-|-",
+    `# x${" ".repeat(200_000)}y`,
+    `a|b\n${" ".repeat(200_000)}x`,
+    `[](${"a".repeat(2300)}`.repeat(100),
   ])
     markdown(text);
   expect(performance.now() - startedMs).toBeLessThan(4_000);

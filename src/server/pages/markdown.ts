@@ -14,11 +14,14 @@ const tags = new Set(
   ),
 );
 const empty = new Set(["br", "hr"]);
+/** All parts are bounded, and none can be read in two ways: a text of nothing but beginnings takes no longer than another. */
+const inlineParts =
+  /(`{1,2})([^`\n]{1,400})\1|<(\/?)([a-z][a-z0-9]{0,20})((?:\s[^<>]{0,400})?)>|!?\[([^[\]\n]{0,300})\]\(\s{0,9}([^\s()]{1,2000})(?:\s[^()\n]{0,200})?\)|\*\*([^\s*][^*]{0,300})\*\*|(?<![\w*])[*_]([^\s*_][^*_\n]{0,300})[*_](?![\w*])|~~([^~]{1,300})~~|\bhttps?:\/\/[^\s<>"')\]]{1,2000}/gi;
 
 /** Never throws, and takes time in proportion to the text: what is longer than {@link limits.summaryBytes} is cut. */
 export function markdown(text: string): Html {
   const rendering = new Rendering();
-  rendering.blocks(text.slice(0, limits.summaryBytes).replaceAll("\r\n", "\n").split("\n"));
+  rendering.blocks(text.slice(0, limits.summaryBytes).split(/\r\n?|\n/));
   return new Html(rendering.end());
 }
 
@@ -47,11 +50,18 @@ class Rendering {
       this.#out.push(`<pre><code>${escapeText(lines.slice(at + 1, end).join("\n"))}</code></pre>`);
       return end + 1;
     }
-    const [, signs, heading] = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/.exec(line) ?? [];
+    const [, signs, heading] = /^ {0,3}(#{1,6})\s([^]*)$/.exec(line) ?? [];
     if (signs !== undefined) {
       // The page has its own first and second.
       const level = Math.min(6, signs.length + 2);
-      this.#out.push(`<h${level}>${this.#inline(heading!)}</h${level}>`);
+      this.#out.push(
+        `<h${level}>${this.#inline(
+          heading!
+            .trim()
+            .replace(/(^|\s)#+$/, "")
+            .trim(),
+        )}</h${level}>`,
+      );
       return at + 1;
     }
     if (/^ {0,3}([-*_])(\s*\1){2,}\s*$/.test(line)) {
@@ -59,14 +69,14 @@ class Rendering {
       return at + 1;
     }
     if (isTableHead(line, lines[at + 1])) return this.#table(lines, at);
-    if (/^ {0,3}>/.test(line)) return this.#run(lines, at, /^ {0,3}>\s?(.*)$/, "blockquote", (text) => `${this.#inline(text)}<br>`);
-    if (/^\s*[-*+]\s/.test(line)) return this.#run(lines, at, /^\s*[-*+]\s+(.*)$/, "ul", (text) => `<li>${this.#item(text)}</li>`);
+    if (/^ {0,3}>/.test(line)) return this.#run(lines, at, /^ {0,3}>\s?([^]*)$/, "blockquote", (text) => `${this.#inline(text)}<br>`);
+    if (/^\s*[-*+]\s/.test(line)) return this.#run(lines, at, /^\s*[-*+]\s+([^]*)$/, "ul", (text) => `<li>${this.#item(text)}</li>`);
     if (/^\s*\d{1,9}[.)]\s/.test(line))
-      return this.#run(lines, at, /^\s*\d{1,9}[.)]\s+(.*)$/, "ol", (text) => `<li>${this.#inline(text)}</li>`);
+      return this.#run(lines, at, /^\s*\d{1,9}[.)]\s+([^]*)$/, "ol", (text) => `<li>${this.#inline(text)}</li>`);
     return this.#paragraph(lines, at);
   }
 
-  /** Lines of one kind, one after the other. */
+  /** Lines of one kind, one after the other; the first is one of them. */
   #run(lines: readonly string[], at: number, pattern: RegExp, tag: string, render: (text: string) => string): number {
     const parts: string[] = [];
     let end = at;
@@ -80,7 +90,7 @@ class Rendering {
   }
 
   #item(text: string): string {
-    const [, mark, rest] = /^\[([ xX])\]\s+(.*)$/.exec(text) ?? [];
+    const [, mark, rest] = /^\[([ xX])\]\s+([^]*)$/.exec(text) ?? [];
     return mark === undefined ? this.#inline(text) : `${mark === " " ? "☐" : "☑"} ${this.#inline(rest!)}`;
   }
 
@@ -108,12 +118,10 @@ class Rendering {
   }
 
   #inline(text: string): string {
-    // All parts are bounded: a text of nothing but beginnings takes no longer than another.
-    const pattern =
-      /(`{1,2})([^`\n]{1,400})\1|<(\/?)([a-z][a-z0-9]{0,20})((?:\s[^<>]{0,400})?)>|!?\[([^[\]\n]{0,300})\]\(\s{0,9}([^\s()]{1,2000})[^()\n]{0,200}\)|\*\*([^\s*][^*]{0,300})\*\*|(?<![\w*])[*_]([^\s*_][^*_\n]{0,300})[*_](?![\w*])|~~([^~]{1,300})~~|\bhttps?:\/\/[^\s<>"')\]]{1,2000}/gi;
+    if (!/[`<[*_~:]/.test(text)) return escapeText(text);
     let out = "";
     let at = 0;
-    for (const match of text.matchAll(pattern)) {
+    for (const match of text.matchAll(inlineParts)) {
       const [whole, , code, slash, tag, attributes, label, target, bold, italic, struck] = match;
       out += escapeText(text.slice(at, match.index));
       at = match.index + whole.length;
@@ -149,7 +157,7 @@ class Rendering {
 }
 
 function isTableHead(line: string, next: string | undefined): boolean {
-  return line.includes("|") && next !== undefined && /^\s*\|?(\s*:?-+:?\s*\|)+\s*:?-*:?\s*$/.test(next) && next.includes("-");
+  return line.includes("|") && next?.includes("|") === true && cellsOf(next).every((cell) => /^:?-+:?$/.test(cell));
 }
 
 function cellsOf(line: string): string[] {

@@ -1,0 +1,3 @@
+module seatrial.dev/examples/app
+
+go 1.24

@@ -1,0 +1,3 @@
+module seatrial.dev/examples/multicluster
+
+go 1.24

@@ -1,0 +1,3 @@
+module seatrial.dev/examples/versions
+
+go 1.24
