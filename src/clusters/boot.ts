@@ -160,14 +160,27 @@ async function cleanUpAfter(error: unknown, options: BootOptions, target: Target
     if (options.record?.registry === undefined) await records.remove(target.name);
   } catch (second) {
     // The record stays: the next command, or `seatrial reap`, finds what could not be deleted.
-    return new SeatrialError("command-failed", `${messageOf(error)}\nand what was made of it could not be deleted: ${messageOf(second)}`, {
-      hint: "seatrial reap deletes it when Docker answers again",
-      cause: error,
-    });
+    return new SeatrialError(
+      "command-failed",
+      `${whyNotMade(target, messageOf(error))}\nand what was made of it could not be deleted: ${messageOf(second)}`,
+      {
+        hint: "seatrial reap deletes it when Docker answers again",
+        cause: error,
+      },
+    );
   }
   if (wasAborted || !(error instanceof SeatrialError)) return error;
   const kept = existsSync(logs) ? `\nits logs are in ${options.failuresShownAs ?? logs}` : "";
-  return new SeatrialError(error.code, `${error.message}${kept}`, { hint: error.hint, cause: error, retryable: error.retryable });
+  return new SeatrialError(error.code, `${whyNotMade(target, error.message)}${kept}`, {
+    hint: error.hint,
+    cause: error,
+    retryable: error.retryable,
+  });
+}
+
+/** Whatever went wrong at whatever step, whoever reads it asks first for which cluster. */
+function whyNotMade({ name }: Target, message: string): string {
+  return message.startsWith(`cluster ${name} `) ? message : `cluster ${name} was not made: ${message}`;
 }
 
 /** Reports the time since the last call, as the duration of the phase that has just ended. */
