@@ -44,7 +44,7 @@ export class LockWriter {
   readonly #locks: Locks;
   readonly #tools: ToolVersions;
   /** Trees of commits: those of a commit never change. */
-  readonly #trees = new Map<string, string>();
+  readonly #trees = new Map<string, Promise<string | undefined>>();
 
   constructor(environment: Environment, locks: Locks, tools: ToolVersions) {
     this.#environment = environment;
@@ -102,15 +102,21 @@ export class LockWriter {
     await this.#locks.put(attempt.uid, canonicalJson({ ...lock, unpinned: unpinnedOf(lock) }));
   }
 
+  /** The cells of a matrix begin together: git is asked once for all of them. */
   async #treesOf(folder: string | undefined, commits: readonly string[]): Promise<(string | undefined)[]> {
     const unknown = [...new Set(commits)].filter((commit) => !this.#trees.has(commit));
     if (folder !== undefined && unknown.length > 0) {
       // A repository that cannot be asked is one that has no trees to tell: the document says so.
-      const found = await treesOf(this.#environment, folder, unknown).catch(() => []);
+      const asked = treesOf(this.#environment, folder, unknown).catch((): undefined[] => []);
       if (this.#trees.size > keptTrees) this.#trees.clear();
-      for (const [index, commit] of unknown.entries()) if (found[index] !== undefined) this.#trees.set(commit, found[index]);
+      for (const [index, commit] of unknown.entries()) {
+        const tree = asked.then((found) => found[index]);
+        this.#trees.set(commit, tree);
+        // One that is not there may come.
+        void tree.then((found) => found === undefined && this.#trees.get(commit) === tree && this.#trees.delete(commit));
+      }
     }
-    return commits.map((commit) => this.#trees.get(commit));
+    return await Promise.all(commits.map(async (commit) => await this.#trees.get(commit)));
   }
 
   async #versionsOf(programs: Readonly<Record<string, string>>): Promise<Record<string, string>> {
