@@ -201,11 +201,6 @@ export class Mirror {
     return (await this.#git(["log", "-1", "--no-show-signature", "--format=%B", checkCommit(commit), "--"])).stdout;
   }
 
-  /** Id of the tree of a commit: equal for equal content. */
-  async treeOf(commit: string): Promise<string> {
-    return (await this.#git(["rev-parse", "--verify", "--end-of-options", `${checkCommit(commit)}^{tree}`])).stdout;
-  }
-
   /**
    * The merge of heads into a base, in order, as one commit: the base itself without heads. The same commits give the same id
    * on every machine: author, dates and message follow from them, and no attributes or settings count.

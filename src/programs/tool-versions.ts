@@ -2,12 +2,12 @@
  * Versions of the programs that steps of jobs find on this machine, for lock documents. A program is asked once: its answer is
  * remembered in the cache folder by path, size and time of the file, as a `kubectl version` costs more than a small step.
  */
-import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../base/environment.ts";
-import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
 import { run } from "../process/run.ts";
+import { writeFileWhole } from "../process/whole-file.ts";
 import { lookInPath } from "./lookup.ts";
 
 /** Programs that tests of software for Kubernetes call, with what makes them tell their version. */
@@ -33,14 +33,20 @@ export class ToolVersions {
   readonly #file: string;
   #known: Promise<Map<string, string>> | undefined;
   readonly #asked = new Map<string, Promise<string>>();
+  #looking: Promise<Record<string, string>> | undefined;
 
   constructor(environment: Environment) {
     this.#environment = environment;
     this.#file = join(environment.cacheDir, "tool-versions.json");
   }
 
-  /** Versions of the tools in PATH, by name; those that are not there are left out. */
+  /** Versions of the tools in PATH, by name; those that are not there are left out. Jobs that begin together are one look at PATH. */
   async inPath(): Promise<Record<string, string>> {
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    return await this.#looking;
+  }
+
+  async #look(): Promise<Record<string, string>> {
     const found = await Promise.all(
       Object.entries(tools).map(async ([name, args]) => {
         const [path] = await lookInPath(name, this.#environment);
@@ -87,15 +93,9 @@ export class ToolVersions {
     }
   }
 
-  /** What two processes learn at once is kept of one of them, and asked again. */
+  /** What two processes learn at once is kept of one of them, and asked again; so is all where the cache cannot be written. */
   async #write(all: ReadonlyMap<string, string>): Promise<void> {
-    try {
-      makeFolder(this.#environment.cacheDir);
-      const written = `${this.#file}.${process.pid}`;
-      await writeFile(written, JSON.stringify(Object.fromEntries([...all].filter(([, version]) => version !== unknownVersion))));
-      await rename(written, this.#file);
-    } catch {
-      // A cache that cannot be written is asked again the next time.
-    }
+    const told = Object.fromEntries([...all].filter(([, version]) => version !== unknownVersion));
+    await writeFileWhole(this.#file, JSON.stringify(told)).catch(() => {});
   }
 }

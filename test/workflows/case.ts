@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { isMap, type Document, LineCounter, parseDocument, type ParsedNode } from "yaml";
 import { z } from "zod";
+import { annotationSchema } from "../../src/runner/protocol.ts";
 import { formatProblem } from "../../src/base/errors.ts";
 import { formatPath, type Path } from "../../src/resources/finding.ts";
 import { verdicts } from "../../src/resources/verdict.ts";
@@ -100,16 +101,7 @@ const stepSchema = z.preprocess(
     message: text.optional().describe("Part of what is said of it."),
   }),
 );
-const annotationSchema = z.strictObject({
-  level: z.enum(["error", "warning", "notice"]),
-  message: z.string(),
-  title: z.string().optional(),
-  file: z.string().optional(),
-  line: z.int().optional(),
-  endLine: z.int().optional(),
-  column: z.int().optional(),
-  endColumn: z.int().optional(),
-});
+const saidSchema = annotationSchema.omit({ step: true, logLine: true });
 const jobSchema = z.preprocess(
   (value) => (typeof value === "string" ? { verdict: value } : value),
   z.strictObject({
@@ -122,7 +114,7 @@ const jobSchema = z.preprocess(
       .optional()
       .describe("Lines that are there, in this order; others may stand between."),
     absent: z.array(text).optional().describe("What no line holds."),
-    annotations: z.array(annotationSchema).optional().describe("All of them, in order."),
+    annotations: z.array(saidSchema).optional().describe("All of them, in order."),
     artifacts: z.array(text).optional().describe("Paths of all files that it left."),
   }),
 );
