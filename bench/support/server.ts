@@ -50,7 +50,7 @@ export class BenchServer implements AsyncDisposable {
       // As src/cli/main.ts has it: without the cache Node's compiler for TypeScript is loaded, which takes 100 MB.
       env: { ...(context.variables as NodeJS.ProcessEnv), SEATRIAL_HOME: home, NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") },
       // As bin/seatrial has it.
-      execArgv: ["--max-semi-space-size=2", "--optimize-for-size", "--disable-warning=ExperimentalWarning"],
+      execArgv: ["--max-semi-space-size=2", "--disable-warning=ExperimentalWarning"],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [this.#child.stdout!, this.#child.stderr!])
