@@ -213,7 +213,9 @@ describe.concurrent("kind clusters", () => {
     const { home } = await withDocker(context);
     const ran = await seatrial(home, ["with", "kind", "--kubernetes-version", "v1.2.3", "--", "true"]);
     expect(ran, ran.stderr).toMatchObject({ code: 125, stdout: "" });
-    expect(ran.stderr).toContain("seatrial: node image kindest/node:v1.2.3 is not on the Docker host and could not be pulled");
+    expect(ran.stderr).toMatch(
+      /^seatrial: cluster st-[0-9a-f]{8} was not made: node image kindest\/node:v1\.2\.3 is not on the Docker host and could not be pulled/m,
+    );
     expect(ran.stderr).toMatch(/hint: node images that are there: .*node:v1\.36\.\d+/);
     expect(await home.leaks()).toEqual([]);
   });
