@@ -83,7 +83,7 @@ export const webhooks: Bench = {
   },
 };
 
-/** The deletion of a branch, with the 8 KB that Gitea sends with it: read like any push. What its `delete` starts is asked of a forge that is not there. */
+/** The deletion of a branch, with the 8 KB that Gitea sends with it: read and handled like any push. Of its repository nothing else was told, so that it starts nothing. */
 const body = Buffer.from(
   JSON.stringify({
     ref: "refs/heads/gone",

@@ -47,6 +47,12 @@ export class Repositories {
     return found;
   }
 
+  /** As it was when the repository was seen last; undefined when it was not. */
+  async defaultBranch(forge: Forge, { id }: RepositoryName, signal?: AbortSignal): Promise<string | undefined> {
+    const found = await this.#options.store.get(repositoryKind, repositoryName({ forge: forge.name, id }), signal);
+    return found && hasItsName(found) ? found.status?.defaultBranch : undefined;
+  }
+
   async #found(spec: Repository["spec"], signal: AbortSignal | undefined): Promise<Stored<Repository>> {
     const { store } = this.#options;
     const name = repositoryName(spec);

@@ -16,7 +16,7 @@ import { hasItsName, repositoryKind } from "../../resources/repository.ts";
 import { lastTick } from "../../workflows/cron.ts";
 import type { ScheduleTrigger } from "../../workflows/triggers.ts";
 import { payloadOf } from "../trigger/dispatch.ts";
-import { headKey, type Trigger } from "../trigger/trigger.ts";
+import type { Trigger } from "../trigger/trigger.ts";
 
 export interface SchedulesOptions {
   store: Store;
@@ -112,9 +112,8 @@ export class Schedules {
 
   /** Those of the default branch's head, as it was told of last. */
   async #entriesOf(forge: Forge, repository: ForgeRepository, signal: AbortSignal | undefined): Promise<Entry[]> {
-    const { history, trigger } = this.#options;
-    const head = await history.state.get(headKey(forge.name, repository.id, `refs/heads/${repository.defaultBranch}`));
-    const commit = head?.split(" ").at(-1);
+    const { trigger } = this.#options;
+    const commit = (await trigger.defaultHead(forge, repository, signal))?.sha;
     if (commit === undefined) return [];
     const key = stateKey(forge, repository);
     const known = this.#known.get(key);

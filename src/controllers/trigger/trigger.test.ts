@@ -109,6 +109,9 @@ describe("what makes no head", () => {
     await trigger.trigger(forge, { ...push, after }, { delivery: "1", payload: { ref, before: "0", sender: { login: "me" } } });
     await trigger.trigger(forge, { ...push, before: main, after }, { delivery: "2", payload: { ref } });
     await trigger.trigger(forge, { ...push, before: after }, { delivery: "3", payload: { ref } });
+    expect(started(await runs()), "the default branch was not told of").toEqual(["create create.yml"]);
+    await trigger.trigger(forge, { ...push, ref: "refs/heads/main", after: main }, { payload: undefined });
+    await trigger.trigger(forge, { ...push, before: after }, { delivery: "4", payload: { ref } });
     const all = await runs();
     expect(started(all)).toEqual(["create create.yml", "delete delete.yml"]);
     const events = await Promise.all(

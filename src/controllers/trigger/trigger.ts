@@ -169,11 +169,32 @@ export class Trigger {
     }
   }
 
-  /** What was deleted has no commit: it starts what the default branch has for that. */
+  /**
+   * What was deleted has no commit: it starts what the default branch has for that, as it was told of last. Whoever cleans up deletes
+   * hundreds at once: the forge is not asked.
+   */
   async #deleted(forge: Forge, { repository, ref, sender }: PushChange, cause: Cause, signal: AbortSignal | undefined): Promise<string[]> {
     if (cause.delivery === undefined) return [];
+    const head = await this.defaultHead(forge, repository, signal);
+    if (head === undefined) return [];
     const payload = refPayload(cause.payload, ref, undefined);
-    return await this.#occur(forge, { event: "delete", repository, ...(sender ? { sender } : {}) }, { ...cause, payload }, signal);
+    const occurrence: Occurrence = { event: "delete", repository, ...head, ...(sender ? { sender } : {}) };
+    return await this.#occur(forge, occurrence, { ...cause, payload }, signal);
+  }
+
+  /** The head of the default branch as it was told of last; undefined when it was not. */
+  async defaultHead(
+    forge: Forge,
+    repository: RepositoryName,
+    signal: AbortSignal | undefined,
+  ): Promise<{ ref: string; sha: string } | undefined> {
+    const { repositories, history } = this.#options;
+    const branch = await repositories.defaultBranch(forge, repository, signal);
+    if (branch === undefined) return undefined;
+    const ref = `refs/heads/${branch}`;
+    const head = await history.state.get(headKey(forge.name, repository.id, ref));
+    const sha = head?.split(" ").at(-1);
+    return sha === undefined ? undefined : { ref, sha };
   }
 
   /** Makes the Runs of what happened at a commit that is there; none when it is gone. */
@@ -420,7 +441,7 @@ function isHeadAction({ action }: PullRequestChange): boolean {
 }
 
 /** Of the history's state: the head of a ref, or of `pull/N`, of which all runs were made. */
-export function headKey(forge: string, repositoryId: string, ref: string): string {
+function headKey(forge: string, repositoryId: string, ref: string): string {
   return `head/${forge}/${repositoryId}/${ref}`;
 }
 
