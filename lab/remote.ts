@@ -13,7 +13,7 @@ import { seconds } from "../src/base/output.ts";
 import { waitFor } from "../src/base/wait.ts";
 import { writePki } from "../src/controlplane/pki.ts";
 import { defaultKubernetesVersion } from "../src/programs/versions.ts";
-import { labBaseImage } from "../src/runner/runner-image.ts";
+import { labBaseImage } from "../src/runner/executors/runner-image.ts";
 import { clearRemains, isRunning, socketOf, startLabDaemon, stopLabDaemon, type LabDaemon } from "./daemon.ts";
 import { buildLab, keyLabel, nodeImage, registryImage } from "./images.ts";
 import { buildRunnerBase } from "./runner-image.ts";

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { chmod, cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { seconds } from "../src/base/output.ts";
-import { labBaseImage } from "../src/runner/runner-image.ts";
+import { labBaseImage } from "../src/runner/executors/runner-image.ts";
 import { labUp } from "./daemon.ts";
 import { debianMirror, keyLabel } from "./images.ts";
 import { currentLab, lockLab, system, systemEnvironment, type Lab } from "./lab.ts";

@@ -1,5 +1,5 @@
 /** docs/reference/actions.md: the actions that are part of Seatrial, from the table that the program itself asks. */
-import { type BuiltInInput, builtIns } from "../src/workflows/built-in.ts";
+import { type BuiltInInput, builtIns } from "../src/workflows/actions/built-in.ts";
 
 export function builtInPage(note: string): string {
   const intro = `What each of these takes and gives; whatever else is written in \`with\` is refused by \`seatrial check\`, with its place. How they are used:

@@ -1,6 +1,6 @@
 /** The table of all keys of a workflow file, with the conformance cases that prove each: a part of docs/workflow-syntax.md. */
 import { caseNames, readCase } from "../test/workflows/case.ts";
-import { type KeyState, keys } from "../src/workflows/keys.ts";
+import { type KeyState, keys } from "../src/workflows/read/keys.ts";
 
 const states: Readonly<Record<KeyState, string>> = {
   works: "works",

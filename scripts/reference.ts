@@ -15,7 +15,7 @@ import { jobRunKind } from "../src/resources/job-run.ts";
 import { registryDefaults, registrySchema } from "../src/resources/registry.ts";
 import { repositoryKind } from "../src/resources/repository.ts";
 import { runKind } from "../src/resources/run.ts";
-import { workflowJsonSchema } from "../src/workflows/json-schema.ts";
+import { workflowJsonSchema } from "../src/workflows/read/json-schema.ts";
 import { builtInPage } from "./built-in-page.ts";
 import { scriptEnvironment } from "./docker-choice.ts";
 import { withKeyTable } from "./key-table.ts";

@@ -5,10 +5,10 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { messageOf } from "../../src/base/errors.ts";
 import { scriptEnvironment } from "../../scripts/docker-choice.ts";
-import type { AttemptLife, Executor, ExecutorRequest } from "../../src/runner/executor.ts";
+import type { AttemptLife, Executor, ExecutorRequest } from "../../src/runner/executors/executor.ts";
 import { readConfig } from "../../src/server/config.ts";
 import type { MakeExecutors } from "../../src/server/engine.ts";
-import type { SettleStores } from "../../src/server/settle.ts";
+import type { SettleStores } from "../../src/server/runners/settle.ts";
 import { runServer } from "../../src/server/server.ts";
 import { CommandWorkspace } from "../../src/server/start.ts";
 

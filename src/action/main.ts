@@ -1,7 +1,7 @@
 /**
  * Our action on GitHub's runners: both its main phase and its post phase (action.yml). A `seatrial with` runs beside the job, holds
  * the cluster for as long as nobody says stop, and deletes it then. On a Seatrial server nothing of this runs: there the step is
- * hoisted (workflows/hoist.ts).
+ * hoisted (workflows/read/hoist.ts).
  *
  * Node's own modules alone: what Seatrial needs may not be installed yet. Between the phases, in a folder of RUNNER_TEMP:
  * ```
@@ -13,7 +13,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { hoistedName } from "../workflows/hoisted-name.ts";
+import { hoistedName } from "../workflows/read/hoisted-name.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 /** A boot with all its waits; a download of images before it; and a deletion. */

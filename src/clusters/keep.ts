@@ -1,4 +1,4 @@
-/** Where what is collected of a cluster goes: a folder for people here, or the object store, with secrets masked (server/evidence.ts). */
+/** Where what is collected of a cluster goes: a folder for people here, or the object store, with secrets masked (server/runners/evidence.ts). */
 import { createWriteStream } from "node:fs";
 import { dirname, resolve, sep } from "node:path";
 import { Readable } from "node:stream";

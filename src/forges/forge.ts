@@ -10,7 +10,7 @@ import { SeatrialError, type ErrorCode } from "../base/errors.ts";
 import type { GitSource } from "../git/git.ts";
 import type { EventName, Lane } from "../resources/run.ts";
 import type { InputValue } from "../workflows/inputs.ts";
-import type { PullRequestType, Triggers } from "../workflows/triggers.ts";
+import type { PullRequestType, Triggers } from "../workflows/triggers/triggers.ts";
 
 export interface Forge extends AsyncDisposable {
   /** Its name in the server's configuration. */

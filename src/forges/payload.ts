@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { SeatrialError } from "../base/errors.ts";
-import { pullRequestTypes, type ReleaseType } from "../workflows/triggers.ts";
+import { pullRequestTypes, type ReleaseType } from "../workflows/triggers/triggers.ts";
 import type { Account, ForgeEvent, PullRequestAction, RepositoryName } from "./forge.ts";
 
 const id = z.union([z.int().min(1), z.string().regex(/^[A-Za-z0-9_-]{1,128}$/)]).transform(String);

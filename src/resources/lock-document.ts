@@ -1,6 +1,6 @@
 /**
  * The lock document of an attempt: everything that determines what a job does, as far as it can be known. It is written when the
- * attempt starts (server/lock-writer.ts), kept in the history with it, and read by `seatrial fingerprint` and `seatrial reproduce`.
+ * attempt starts (server/runners/lock-writer.ts), kept in the history with it, and read by `seatrial fingerprint` and `seatrial reproduce`.
  *
  * Its fingerprint is a hash of the document without `origin`, which says where the job ran and where its objects are, and
  * without `unpinned`, which names what the document could not hold fast. So equal fingerprints are jobs that got the same; where

@@ -15,22 +15,22 @@ import { makeFolder } from "../base/folder.ts";
 import { createMask } from "../logs/masking.ts";
 import type { Cause } from "../resources/verdict.ts";
 import { type Masking, uploadArtifacts } from "./artifact-upload.ts";
-import { ContainerError, type Containers, openContainers } from "./containers.ts";
-import { DockerActionRunner } from "./docker-action.ts";
+import { ContainerError, type Containers, openContainers } from "./containers/containers.ts";
+import { DockerActionRunner } from "./containers/docker-action.ts";
 import { openClusterWay, reachClusters } from "./door.ts";
 import { endDescendants } from "./descendants.ts";
 import { Job, type JobEnd, type JobFolders } from "./job.ts";
 import { JobLog } from "./job-log.ts";
 import { writeKubeconfigs } from "./kubeconfigs.ts";
 import { LogUpload } from "./log-upload.ts";
-import { stepsMark } from "./loop-script.ts";
-import { markStart } from "./marked-output.ts";
+import { stepsMark } from "./steps/loop-script.ts";
+import { markStart } from "./steps/marked-output.ts";
 import type { AssignmentMessage, RunnerInput } from "./protocol.ts";
 import { Reporter } from "./reporter.ts";
 import { ServerLink } from "./server-link.ts";
 import { Spool } from "./spool.ts";
-import { StepLoop, type StepLoopOptions } from "./step-loop.ts";
-import { keepSummary } from "./summaries.ts";
+import { StepLoop, type StepLoopOptions } from "./steps/step-loop.ts";
+import { keepSummary } from "./steps/summaries.ts";
 
 export interface AttemptOptions {
   input: RunnerInput & { server: string };

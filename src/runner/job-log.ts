@@ -4,7 +4,7 @@
  */
 import { limits } from "../base/limits.ts";
 import type { Mask, MaskStream } from "../logs/masking.ts";
-import { CommandLines } from "./command-lines.ts";
+import { CommandLines } from "./steps/command-lines.ts";
 
 /** Where the bytes go: the spool. */
 export interface LogStore {

@@ -14,20 +14,20 @@ import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Mask } from "../logs/masking.ts";
 import type { Cause, Verdict } from "../resources/verdict.ts";
-import { interpolate } from "../workflows/expressions.ts";
-import type { DockerActions } from "./action.ts";
-import { Actions } from "./actions.ts";
+import { interpolate } from "../workflows/expressions/expressions.ts";
+import type { DockerActions } from "./actions/action.ts";
+import { Actions } from "./actions/actions.ts";
 import type { Masking } from "./artifact-upload.ts";
-import { builtInActions } from "./built-in/actions.ts";
+import { builtInActions } from "./built-in/built-in-actions.ts";
 import { endDescendants } from "./descendants.ts";
-import { itemsOf, type StepItem } from "./frame.ts";
-import { type Ending, JobContext, type StepEnd } from "./job-context.ts";
+import { itemsOf, type StepItem } from "./steps/frame.ts";
+import { type Ending, JobContext, type StepEnd } from "./steps/job-context.ts";
 import type { JobLog } from "./job-log.ts";
-import { stepsMark } from "./loop-script.ts";
+import { stepsMark } from "./steps/loop-script.ts";
 import type { Annotation, AssignmentMessage, StepReport } from "./protocol.ts";
 import type { ServerLink } from "./server-link.ts";
-import type { StepLoop } from "./step-loop.ts";
-import { Steps } from "./steps.ts";
+import type { StepLoop } from "./steps/step-loop.ts";
+import { Steps } from "./steps/steps.ts";
 
 export interface JobFolders {
   /** Scripts of steps, and the files that they write for us. */

@@ -8,7 +8,7 @@
  * POST /runner/v1/attempts/UID/report                heartbeat, and what happened since (ReportMessage → ReportAnswer)
  * POST /runner/v1/attempts/UID/log?offset=N          the log's bytes from offset N, masked (→ LogAnswer)
  * PUT  /runner/v1/attempts/UID/artifacts/PATH        one file
- * …    /runner/v1/attempts/UID/uploads, …/caches     named artifacts of the run, caches of the repository: server/runner-storage.ts
+ * …    /runner/v1/attempts/UID/uploads, …/caches     named artifacts of the run, caches of the repository: server/runners/runner-storage.ts
  * GET  /runner/v1/attempts/UID/git/…                 the repository, in git's smart HTTP protocol, read only
  * GET  /runner/v1/attempts/UID/actions?uses=…        the repository of an action at a ref, as an archive; 404: nowhere, 424: not to be reached
  * POST /runner/v1/attempts/UID/actions               what the metadata of an action says (ActionMetadata → ActionDefinition); 422: what is wrong

@@ -12,7 +12,7 @@ import { pipeline } from "node:stream/promises";
 import { messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
-import type { ActionDefinition } from "../workflows/action-definition.ts";
+import type { ActionDefinition } from "../workflows/actions/action-definition.ts";
 import type { ActionMetadata, AssignmentMessage, ReportAnswer, ReportMessage } from "./protocol.ts";
 
 export interface ServerLinkOptions {

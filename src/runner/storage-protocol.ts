@@ -1,4 +1,4 @@
-/** What runners are told of named artifacts and caches; see server/runner-storage.ts for the calls. */
+/** What runners are told of named artifacts and caches; see server/runners/runner-storage.ts for the calls. */
 
 /** A named artifact. */
 export interface UploadView {

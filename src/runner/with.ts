@@ -23,7 +23,7 @@ import { endMarked, runMark } from "../process/marked.ts";
 import type { Cluster } from "../resources/cluster.ts";
 import type { Registry } from "../resources/registry.ts";
 import type { Workspace } from "../controllers/workspace.ts";
-import { expectImages, putImages, registriesOf } from "./images.ts";
+import { expectImages, putImages, registriesOf } from "./containers/images.ts";
 import { type JunitCase, tryJunit, writeJunit } from "./junit.ts";
 
 export interface WithOptions {

@@ -7,7 +7,7 @@ import type { Forge } from "../forges/forge.ts";
 import { Gitea } from "../forges/gitea/gitea.ts";
 import type { KeyPlace } from "../secrets/key.ts";
 import type { RunsOnRule } from "../workflows/runs-on.ts";
-import { type ActionMirror, actionsSchema, defaultMirrors } from "./actions.ts";
+import { type ActionMirror, actionsSchema, defaultMirrors } from "./runners/action-store.ts";
 import { readConfigFile } from "./config-file.ts";
 import { defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";

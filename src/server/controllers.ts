@@ -25,15 +25,15 @@ import { clusterKind, type ClusterResource } from "../resources/kinds.ts";
 import type { Resource, Stored } from "../resources/object.ts";
 import { hasItsName, type Repository, repositoryKind, repositoryName } from "../resources/repository.ts";
 import { type Run, runKind, runLabels } from "../resources/run.ts";
-import type { Executor } from "../runner/executor.ts";
-import type { AttemptMasks } from "./attempt-masks.ts";
+import type { Executor } from "../runner/executors/executor.ts";
+import type { AttemptMasks } from "./runners/attempt-masks.ts";
 import type { DiskBudget } from "./disk.ts";
-import { keepEvidence, keepFailedBoots } from "./evidence.ts";
+import { keepEvidence, keepFailedBoots } from "./runners/evidence.ts";
 import type { Hosts } from "./hosts.ts";
 import { AttemptDurations, type ControllerCounts } from "./metrics.ts";
 import type { Policy } from "./policy.ts";
-import type { RunnerTokens } from "./runner-api.ts";
-import { settleAttempt, type SettleStores } from "./settle.ts";
+import type { RunnerTokens } from "./runners/runner-api.ts";
+import { settleAttempt, type SettleStores } from "./runners/settle.ts";
 import type { Waits } from "./waits.ts";
 
 export interface ControllersOptions {

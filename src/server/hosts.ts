@@ -24,10 +24,10 @@ import type { Store } from "../kube/store.ts";
 import { platform } from "../programs/cache.ts";
 import { type HostChoice, hostKind, type HostSpec, type HostStatus, isChosen } from "../resources/host.ts";
 import type { ExecutorName } from "../resources/job-run.ts";
-import { DockerExecutor } from "../runner/docker.ts";
-import type { Executor } from "../runner/executor.ts";
-import { HostExecutor } from "../runner/host.ts";
-import { ensureRunnerImage, imageDigest } from "../runner/runner-image.ts";
+import { DockerExecutor } from "../runner/executors/docker.ts";
+import type { Executor } from "../runner/executors/executor.ts";
+import { HostExecutor } from "../runner/executors/host.ts";
+import { ensureRunnerImage, imageDigest } from "../runner/executors/runner-image.ts";
 
 export interface HostsOptions {
   workspace: Workspace;

@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from "vitest";
 import { at, dateAt, jobRunNamed, runNamed } from "../history/testdata/resources.ts";
 import { prowFilesApp } from "./prow-files.ts";
 import { openTestStores } from "./testdata/stores.ts";
-import type { SettleStores } from "./settle.ts";
+import type { SettleStores } from "./runners/settle.ts";
 
 let stores: SettleStores;
 let get: (path: string) => Promise<{ status: number; text: string; headers: Headers }>;

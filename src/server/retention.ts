@@ -3,7 +3,7 @@ import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import { deleteBelow } from "../artifacts/object-store.ts";
 import type { Removal } from "../history/retention.ts";
-import type { SettleStores } from "./settle.ts";
+import type { SettleStores } from "./runners/settle.ts";
 
 export interface RetentionTimes {
   /** What ran, with all that is known of it, its log and its artifacts. */

@@ -6,7 +6,7 @@ import type { RunReconcilerOptions } from "../controllers/run/reconcile.ts";
 import { hostChoiceSchema } from "../resources/host.ts";
 import { executors } from "../resources/job-run.ts";
 import { isOtherSystem, platformOf, ruleFor, type RunsOnRule } from "../workflows/runs-on.ts";
-import { type ActionMirror, actionsSchema, defaultMirrors } from "./actions.ts";
+import { type ActionMirror, actionsSchema, defaultMirrors } from "./runners/action-store.ts";
 import { readConfigFile } from "./config-file.ts";
 import type { Hosts } from "./hosts.ts";
 

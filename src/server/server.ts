@@ -45,7 +45,7 @@ import { keyAt, type KeyPlaces } from "../secrets/key.ts";
 import type { SecretStore } from "../secrets/store.ts";
 import type { ConfiguredForge, ReadConfig } from "./config.ts";
 import { type Engine, type EngineOptions, openEngine } from "./engine.ts";
-import { type ActionMirror, defaultMirrors, placesAt } from "./actions.ts";
+import { type ActionMirror, defaultMirrors, placesAt } from "./runners/action-store.ts";
 import { DiskBudget, defaultDiskBounds, type DiskBounds } from "./disk.ts";
 import { healthApp } from "./health.ts";
 import { defaultRetention, type RetentionTimes } from "./retention.ts";

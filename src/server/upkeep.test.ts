@@ -13,7 +13,7 @@ import type { Stored } from "../resources/object.ts";
 import { repositoryKind } from "../resources/repository.ts";
 import { type Run, type RunStatus, runKind } from "../resources/run.ts";
 import { defaultRetention, removeOld } from "./retention.ts";
-import type { SettleStores } from "./settle.ts";
+import type { SettleStores } from "./runners/settle.ts";
 import { openTestStores } from "./testdata/stores.ts";
 import { Upkeep } from "./upkeep.ts";
 

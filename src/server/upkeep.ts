@@ -18,7 +18,7 @@ import type { Stored } from "../resources/object.ts";
 import { hasItsName, repositoryKind } from "../resources/repository.ts";
 import { hasEnded, type Run, runKind, runLabels } from "../resources/run.ts";
 import { removeExpired, removeOld, type RepositoryRetention, type RetentionTimes } from "./retention.ts";
-import type { SettleStores } from "./settle.ts";
+import type { SettleStores } from "./runners/settle.ts";
 
 export interface UpkeepOptions {
   workspace: Workspace;

@@ -4,8 +4,8 @@ import { checkCluster, type ClusterSpec, clusterSpecSchema } from "../resources/
 import { type Finding, formatPath, type Path } from "../resources/finding.ts";
 import { apiVersion } from "../resources/metadata.ts";
 import { findingsOf } from "../resources/schema.ts";
-import { holdsExpression, type Json } from "./expressions.ts";
-import { type Node, placeAt } from "./tree.ts";
+import { holdsExpression, type Json } from "./expressions/expressions.ts";
+import { type Node, placeAt } from "./read/tree.ts";
 
 /**
  * @param node where it is in the file; @param value what it is, with as many of its expressions evaluated as can be: what

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { formatProblem, InvalidError } from "../base/errors.ts";
-import { decideJob } from "./decide.ts";
-import { readWorkflow } from "./read.ts";
+import { decideJob } from "./plan/decide.ts";
+import { readWorkflow } from "./read/read.ts";
 
 const job = (text: string) => `on: push\njobs:\n  a:\n${text.replaceAll(/^/gm, "    ")}\n    steps: [{run: x}]\n`;
 

@@ -7,10 +7,10 @@ import { SeatrialError } from "../base/errors.ts";
 import { type ContainerSpec, containerSpecSchema, type ServiceSpec } from "../resources/container.ts";
 import type { Path } from "../resources/finding.ts";
 import { parseContainerOptions, parseContainerPort, parseContainerVolume } from "./container-options.ts";
-import { evaluateNode, placed } from "./evaluate.ts";
-import { holdsExpression, type Scope } from "./expressions.ts";
-import type { Node } from "./tree.ts";
-import { isNull, type Read, type ValueReader } from "./values.ts";
+import { evaluateNode, placed } from "./expressions/evaluate.ts";
+import { holdsExpression, type Scope } from "./expressions/expressions.ts";
+import type { Node } from "./read/tree.ts";
+import { isNull, type Read, type ValueReader } from "./read/values.ts";
 
 /** A container as the file has it. */
 export interface ContainerNode {

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { limits } from "../base/limits.ts";
-import type { Json } from "./expressions.ts";
+import type { Json } from "./expressions/expressions.ts";
 import { type Inputs, inputTexts, type InputValue, inputValues } from "./inputs.ts";
-import { readWorkflow } from "./read.ts";
+import { readWorkflow } from "./read/read.ts";
 
 /** The declarations of `on.workflow_dispatch.inputs`. */
 function declared(yaml: string): Inputs {

@@ -7,9 +7,9 @@ import { limits } from "../base/limits.ts";
 import type { Path } from "../resources/finding.ts";
 import { anyOf, shown } from "../resources/schema.ts";
 import { didYouMean } from "../resources/suggest.ts";
-import { holdsExpression, type Json, textOf } from "./expressions.ts";
-import type { Entry, Node } from "./tree.ts";
-import { isNull, type ValueReader } from "./values.ts";
+import { holdsExpression, type Json, textOf } from "./expressions/expressions.ts";
+import type { Entry, Node } from "./read/tree.ts";
+import { isNull, type ValueReader } from "./read/values.ts";
 
 export const inputTypes = ["string", "boolean", "number", "choice", "environment"] as const;
 export type InputType = (typeof inputTypes)[number];

@@ -6,8 +6,8 @@ import type { Place, Problem } from "../base/errors.ts";
 import type { StepSpec } from "../resources/job-run.ts";
 import type { ContainerNode, ServiceNode } from "./containers.ts";
 import type { Inputs } from "./inputs.ts";
-import type { Entry, Node, Scalar } from "./tree.ts";
-import type { Triggers } from "./triggers.ts";
+import type { Entry, Node, Scalar } from "./read/tree.ts";
+import type { Triggers } from "./triggers/triggers.ts";
 
 export interface Workflow {
   /** The file, as it was named to the reader. */

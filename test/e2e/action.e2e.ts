@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
-import { builtInOf } from "../../src/workflows/built-in.ts";
+import { builtInOf } from "../../src/workflows/actions/built-in.ts";
 import { run } from "../../src/process/run.ts";
 import { type Home, kubectlPath, openHome, projectRoot } from "../support/e2e.ts";
 

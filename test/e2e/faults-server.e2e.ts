@@ -10,7 +10,7 @@ import { limits } from "../../src/base/limits.ts";
 import { pause, waitFor } from "../../src/base/wait.ts";
 import { lifeOf } from "../../src/process/identity.ts";
 import { processesMarked } from "../../src/process/marked.ts";
-import { attemptMark } from "../../src/runner/executor.ts";
+import { attemptMark } from "../../src/runner/executors/executor.ts";
 import type { JobView, RunView } from "../../src/server/api/schemas.ts";
 import { allFaults, ApiProxy } from "../support/api-proxy.ts";
 import { Disk } from "../support/disk.ts";

@@ -10,10 +10,10 @@ import { createMask } from "../../src/logs/masking.ts";
 import type { StepSpec } from "../../src/resources/job-run.ts";
 import { Job, type JobEnd } from "../../src/runner/job.ts";
 import { JobLog } from "../../src/runner/job-log.ts";
-import { markStart } from "../../src/runner/marked-output.ts";
+import { markStart } from "../../src/runner/steps/marked-output.ts";
 import type { AssignmentMessage, StepReport } from "../../src/runner/protocol.ts";
 import { ServerLink } from "../../src/runner/server-link.ts";
-import { StepLoop } from "../../src/runner/step-loop.ts";
+import { StepLoop } from "../../src/runner/steps/step-loop.ts";
 
 interface Opened {
   attempt: AttemptOnServer;

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { waitFor } from "../../src/base/wait.ts";
 import { processesMarked } from "../../src/process/marked.ts";
 import { run } from "../../src/process/run.ts";
-import { attemptMark } from "../../src/runner/executor.ts";
+import { attemptMark } from "../../src/runner/executors/executor.ts";
 import type { AttemptOnServer } from "../support/runner-server.ts";
 import { makeRepository, openPlace, runnerOf, verdictsOf } from "../support/runners.ts";
 

@@ -8,7 +8,7 @@ import { messageOf } from "../../src/base/errors.ts";
 import { pause, waitFor } from "../../src/base/wait.ts";
 import type { DockerClient } from "../../src/docker/client.ts";
 import { processesMarked } from "../../src/process/marked.ts";
-import { attemptMark } from "../../src/runner/executor.ts";
+import { attemptMark } from "../../src/runner/executors/executor.ts";
 import type { JobView, RunBody, RunView } from "../../src/server/api/schemas.ts";
 import { leakedObjects, leakedProcesses } from "./leaks.ts";
 import { git } from "./repository.ts";

@@ -16,7 +16,7 @@ import {
   reportSchema,
   type StepReport,
 } from "../../src/runner/protocol.ts";
-import { readAction } from "../../src/workflows/action.ts";
+import { readAction } from "../../src/workflows/actions/metadata.ts";
 
 /** What the server does to a call instead of answering it: an answer of its own, or the connection cut before or after it was obeyed. */
 export type Fault = number | "cut-before" | "cut-after";

@@ -7,11 +7,11 @@ import { waitFor } from "../../src/base/wait.ts";
 import { processesMarked } from "../../src/process/marked.ts";
 import { run } from "../../src/process/run.ts";
 import { runnerBundle } from "../../src/runner/bundle.ts";
-import { DockerExecutor } from "../../src/runner/docker.ts";
-import { attemptMark, type Executor } from "../../src/runner/executor.ts";
-import { HostExecutor } from "../../src/runner/host.ts";
+import { DockerExecutor } from "../../src/runner/executors/docker.ts";
+import { attemptMark, type Executor } from "../../src/runner/executors/executor.ts";
+import { HostExecutor } from "../../src/runner/executors/host.ts";
 import type { AssignmentMessage } from "../../src/runner/protocol.ts";
-import { ensureRunnerImage } from "../../src/runner/runner-image.ts";
+import { ensureRunnerImage } from "../../src/runner/executors/runner-image.ts";
 import { type Home, needDocker, openHome } from "./e2e.ts";
 import { type AttemptOnServer, RunnerServer } from "./runner-server.ts";
 

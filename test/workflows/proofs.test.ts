@@ -1,7 +1,7 @@
-/** Every key that works is proven by a case; src/workflows/keys.test.ts sees to those that are refused, by name and place. */
+/** Every key that works is proven by a case; src/workflows/read/keys.test.ts sees to those that are refused, by name and place. */
 import { expect, test } from "vitest";
 import { provenKeys } from "../../scripts/key-table.ts";
-import { keys } from "../../src/workflows/keys.ts";
+import { keys } from "../../src/workflows/read/keys.ts";
 import { caseNames, parseCase, readCase } from "./case.ts";
 
 const proven = provenKeys();

@@ -14,7 +14,7 @@ import { Dispatcher } from "../../src/controllers/trigger/dispatch.ts";
 import { Trigger } from "../../src/controllers/trigger/trigger.ts";
 import { Mirrors } from "../../src/git/mirror.ts";
 import { MemoryStore } from "../../src/kube/memory.ts";
-import type { Json } from "../../src/workflows/expressions.ts";
+import type { Json } from "../../src/workflows/expressions/expressions.ts";
 import type { JobView, RunView } from "../../src/server/api/schemas.ts";
 import { type Engine, openEngine } from "../../src/server/engine.ts";
 import { Hosts } from "../../src/server/hosts.ts";

@@ -5,11 +5,11 @@ import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { readUserMirrors, readUserRules } from "../../server/runs-on.ts";
-import { actionFiles, readAction } from "../../workflows/action.ts";
-import { type ActionsLock, lockPath, writeLock } from "../../workflows/actions-lock.ts";
-import { builtInOf } from "../../workflows/built-in.ts";
-import { isRemote } from "../../workflows/read-calls.ts";
-import { isCommitId, parseUses, pinOf, type RepositoryUses } from "../../workflows/uses.ts";
+import { actionFiles, readAction } from "../../workflows/actions/metadata.ts";
+import { type ActionsLock, lockPath, writeLock } from "../../workflows/actions/actions-lock.ts";
+import { builtInOf } from "../../workflows/actions/built-in.ts";
+import { isRemote } from "../../workflows/read/read-calls.ts";
+import { isCommitId, parseUses, pinOf, type RepositoryUses } from "../../workflows/actions/uses.ts";
 import type { CommandContext } from "../cli.ts";
 import { lockIn } from "./called-workflows.ts";
 import { readLocalActions } from "./local-actions.ts";
@@ -48,7 +48,7 @@ export function registerActions(program: Command, context: CommandContext): void
 
 /** The commits of all actions of other repositories, those that composite actions use among them. @param locked taken as they are. */
 async function resolveAll({ environment }: CommandContext, locked: ActionsLock): Promise<ActionsLock> {
-  const { ActionStore } = await import("../../server/actions.ts");
+  const { ActionStore } = await import("../../server/runners/action-store.ts");
   await using store = new ActionStore({ environment, mirrors: await readUserMirrors(environment), now: () => new Date() });
   const nowhere = async () => await Promise.resolve([]);
   // By the same lock as the actions: with --update, none.

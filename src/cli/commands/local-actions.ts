@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidError, type Problem, systemCodeOf } from "../../base/errors.ts";
-import { actionFiles, readAction } from "../../workflows/action.ts";
-import { builtInOf } from "../../workflows/built-in.ts";
-import { parseUses } from "../../workflows/uses.ts";
+import { actionFiles, readAction } from "../../workflows/actions/metadata.ts";
+import { builtInOf } from "../../workflows/actions/built-in.ts";
+import { parseUses } from "../../workflows/actions/uses.ts";
 import type { ActionMention } from "../../workflows/workflow.ts";
 
 export interface LocalActions {

@@ -5,7 +5,7 @@ import { platform } from "../../programs/cache.ts";
 import { localHost } from "../../controllers/job-run/schedule.ts";
 import type { ExecutorName } from "../../resources/job-run.ts";
 import { userConfigPath } from "../../server/runs-on.ts";
-import type { PlannedJobRun } from "../../workflows/decide.ts";
+import type { PlannedJobRun } from "../../workflows/plan/decide.ts";
 import { platformOf, ruleFor, type RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
 import { type ExecutorChoice, executorOf } from "./options.ts";

@@ -9,7 +9,7 @@ export function registerSchema(program: Command, { output }: CommandContext): vo
     .addArgument(new Argument("<what>", "of what").choices(["workflow"]))
     .addHelpText("after", "\nAn editor finds it by the first line of a file:\n  # yaml-language-server: $schema=workflow.schema.json")
     .action(async () => {
-      const { workflowJsonSchema } = await import("../../workflows/json-schema.ts");
+      const { workflowJsonSchema } = await import("../../workflows/read/json-schema.ts");
       output.out(JSON.stringify(workflowJsonSchema(), null, 2));
     });
 }

@@ -7,12 +7,12 @@ import { workingPaths } from "../../git/working-change.ts";
 import type { Snapshot } from "../../git/worktree.ts";
 import type { Source } from "../../resources/run.ts";
 import { didYouMean } from "../../resources/suggest.ts";
-import { workflowFiles } from "../../workflows/find.ts";
-import { readFollowing } from "../../workflows/read.ts";
-import type { FetchCalled } from "../../workflows/read-calls.ts";
-import { selectJobs } from "../../workflows/select.ts";
+import { workflowFiles } from "../../workflows/read/find.ts";
+import { readFollowing } from "../../workflows/read/read.ts";
+import type { FetchCalled } from "../../workflows/read/read-calls.ts";
+import { selectJobs } from "../../workflows/plan/select.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
-import { asksForPaths, isTriggered } from "../../workflows/triggers.ts";
+import { asksForPaths, isTriggered } from "../../workflows/triggers/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
 import { readLocalActions } from "./local-actions.ts";
 

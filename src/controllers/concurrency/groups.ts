@@ -12,7 +12,7 @@ import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { hasEnded, type Run, runKind, runLabels } from "../../resources/run.ts";
-import { isCalledBy } from "../../workflows/job-run-views.ts";
+import { isCalledBy } from "../../workflows/plan/job-run-views.ts";
 
 /** One that has a group, or wants it: a run, a called workflow in a run, or a job. */
 export interface Claim {

@@ -4,7 +4,7 @@
  * A verdict is given once, by the first of these that holds: what the runner reported; the user's abort; what cannot run; the
  * death of the runner. Infrastructure that dies is `error`, never `failed`. Outputs and logs were stored before a result is.
  */
-import type { AttemptLife } from "../../runner/executor.ts";
+import type { AttemptLife } from "../../runner/executors/executor.ts";
 import type { JobRunSpec, JobRunStatus } from "../../resources/job-run.ts";
 import type { Cause, Verdict } from "../../resources/verdict.ts";
 

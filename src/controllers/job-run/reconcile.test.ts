@@ -10,7 +10,7 @@ import { type History, openHistory } from "../../history/history.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
-import type { Executor } from "../../runner/executor.ts";
+import type { Executor } from "../../runner/executors/executor.ts";
 import { Groups } from "../concurrency/groups.ts";
 import { Places } from "./places.ts";
 import { attemptUid, type JobRunReconcilerOptions, JobRunReconciler, placedOf } from "./reconcile.ts";

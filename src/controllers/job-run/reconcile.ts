@@ -18,7 +18,7 @@ import type { Stored } from "../../resources/object.ts";
 import { clusterKind, type ClusterResource } from "../../resources/kinds.ts";
 import { hasEnded, runLabels } from "../../resources/run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
-import type { Executor } from "../../runner/executor.ts";
+import type { Executor } from "../../runner/executors/executor.ts";
 import { claimOfJobRun, endHolder, type Groups } from "../concurrency/groups.ts";
 import type { Lister } from "../lister.ts";
 import { refusedEnding } from "../refused.ts";

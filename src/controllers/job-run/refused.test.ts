@@ -10,7 +10,7 @@ import { jobRunNamed } from "../../history/testdata/resources.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import { MemoryStore } from "../../kube/memory.ts";
 import { jobRunKind, type JobRunStatus } from "../../resources/job-run.ts";
-import type { Executor } from "../../runner/executor.ts";
+import type { Executor } from "../../runner/executors/executor.ts";
 import { Groups } from "../concurrency/groups.ts";
 import { Places } from "./places.ts";
 import { attemptUid, JobRunReconciler } from "./reconcile.ts";

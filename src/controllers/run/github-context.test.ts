@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { runNamed } from "../../history/testdata/resources.ts";
-import { defaultVariables } from "../../runner/step-environment.ts";
+import { defaultVariables } from "../../runner/steps/step-environment.ts";
 import { githubContext } from "./github-context.ts";
 
 test.each([

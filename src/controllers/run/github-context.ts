@@ -3,7 +3,7 @@
  * runner knows (`job`, `workspace`, `action`) is added there.
  */
 import type { ForgeUrls } from "../../forges/forge.ts";
-import type { Json } from "../../workflows/expressions.ts";
+import type { Json } from "../../workflows/expressions/expressions.ts";
 import type { Run } from "../../resources/run.ts";
 import type { Stored } from "../../resources/object.ts";
 

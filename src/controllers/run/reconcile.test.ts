@@ -6,7 +6,7 @@ import { MemoryStore } from "../../kube/memory.ts";
 import { type JobRun, jobRunKind } from "../../resources/job-run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { type Run, runKind, type RunStatus } from "../../resources/run.ts";
-import type { JobPolicy } from "../../workflows/decide.ts";
+import type { JobPolicy } from "../../workflows/plan/decide.ts";
 import { Groups } from "../concurrency/groups.ts";
 import { RunReconciler, type RunReconcilerOptions } from "./reconcile.ts";
 

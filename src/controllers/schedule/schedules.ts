@@ -13,8 +13,8 @@ import type { Forge, ForgeRepository } from "../../forges/forge.ts";
 import type { History } from "../../history/history.ts";
 import type { Store } from "../../kube/store.ts";
 import { hasItsName, repositoryKind } from "../../resources/repository.ts";
-import { lastTick } from "../../workflows/cron.ts";
-import type { ScheduleTrigger } from "../../workflows/triggers.ts";
+import { lastTick } from "../../workflows/triggers/cron.ts";
+import type { ScheduleTrigger } from "../../workflows/triggers/triggers.ts";
 import { payloadOf } from "../trigger/dispatch.ts";
 import type { Trigger } from "../trigger/trigger.ts";
 

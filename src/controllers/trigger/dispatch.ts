@@ -7,7 +7,7 @@ import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { Forge, ForgeRepository, Occurrence } from "../../forges/forge.ts";
 import { didYouMean } from "../../resources/suggest.ts";
-import type { Json } from "../../workflows/expressions.ts";
+import type { Json } from "../../workflows/expressions/expressions.ts";
 import { inputTexts, inputValues } from "../../workflows/inputs.ts";
 import type { Trigger, WorkflowFile } from "./trigger.ts";
 

@@ -17,12 +17,12 @@ import { reasonOf } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { repositoryName } from "../../resources/repository.ts";
 import { type Run, runKind, runLabels, runNumberKey, type Source } from "../../resources/run.ts";
-import { workflowFiles } from "../../workflows/find.ts";
-import { formatCalls } from "../../workflows/read-calls.ts";
-import { readFollowing } from "../../workflows/read.ts";
-import { asksForNoRuns } from "../../workflows/skip.ts";
+import { workflowFiles } from "../../workflows/read/find.ts";
+import { formatCalls } from "../../workflows/read/read-calls.ts";
+import { readFollowing } from "../../workflows/read/read.ts";
+import { asksForNoRuns } from "../../workflows/triggers/skip.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
-import { asksForPaths, headTypes, isTriggered, type TriggerEvent } from "../../workflows/triggers.ts";
+import { asksForPaths, headTypes, isTriggered, type TriggerEvent } from "../../workflows/triggers/triggers.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
 import type { Repositories } from "../repository/repositories.ts";
 

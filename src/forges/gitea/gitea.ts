@@ -27,7 +27,7 @@ import {
 import { InOrder } from "../in-order.ts";
 import { pullRequestSchema, readEvent, readPullRequest, repositoryIdIn } from "../payload.ts";
 import { Recent } from "../recent.ts";
-import type { Triggers } from "../../workflows/triggers.ts";
+import type { Triggers } from "../../workflows/triggers/triggers.ts";
 import { isSigned } from "../signature.ts";
 import { cut, descriptionOf } from "../text.ts";
 

@@ -28,7 +28,7 @@ import type {
   PullRequestComment,
   ShownCheck,
 } from "../forge.ts";
-import { headTypes, type Triggers } from "../../workflows/triggers.ts";
+import { headTypes, type Triggers } from "../../workflows/triggers/triggers.ts";
 import { InOrder } from "../in-order.ts";
 import { readEvent } from "../payload.ts";
 import { changesBetween, type RefChange, type Refs, readRefs, type SeenRefs, watchRefs } from "./refs.ts";

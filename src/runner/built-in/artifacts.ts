@@ -6,7 +6,7 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { SeatrialError, systemCodeOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { ActionContext, BuiltInAction } from "../action.ts";
+import type { ActionContext, BuiltInAction } from "../actions/action.ts";
 import { uploadFile } from "../artifact-upload.ts";
 import { commonFolder, findFiles, isBelow, matchesName } from "../globs.ts";
 import type { UploadView } from "../storage-protocol.ts";

@@ -12,11 +12,11 @@ import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { ActionContext, BuiltInAction } from "../action.ts";
+import type { ActionContext, BuiltInAction } from "../actions/action.ts";
 import { findFiles, isBelow } from "../globs.ts";
-import { quoted } from "../step-script.ts";
+import { quoted } from "../steps/step-script.ts";
 import type { CacheAnswer, CacheView } from "../storage-protocol.ts";
-import { TarCheck } from "../tar-check.ts";
+import { TarCheck } from "../actions/tar-check.ts";
 import { homeOf, isYes, linesOf, required } from "./inputs.ts";
 
 /** What a step's main phase tells its post phase. */

@@ -4,8 +4,8 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { SeatrialError } from "../../base/errors.ts";
-import { hoistedName } from "../../workflows/hoisted-name.ts";
-import type { ActionContext, BuiltInAction } from "../action.ts";
+import { hoistedName } from "../../workflows/read/hoisted-name.ts";
+import type { ActionContext, BuiltInAction } from "../actions/action.ts";
 
 interface Kubeconfig {
   "current-context": string;

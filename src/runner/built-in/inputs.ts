@@ -1,7 +1,7 @@
 /** What is read from a step's `with`, the same way for all actions that are part of Seatrial. */
 import { dirname, join } from "node:path";
 import { SeatrialError } from "../../base/errors.ts";
-import type { ActionContext } from "../action.ts";
+import type { ActionContext } from "../actions/action.ts";
 
 /**
  * The home folder of the steps, as this process and the job's container both see it: there it has another name beside, which GitHub

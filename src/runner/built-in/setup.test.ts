@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { builtInActions } from "./actions.ts";
+import { builtInActions } from "./built-in-actions.ts";
 import { TestContext } from "./testdata/context.ts";
 
 const actionOf = (name: string) => builtInActions.find((action) => action.name === name)!;

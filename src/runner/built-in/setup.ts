@@ -9,9 +9,9 @@ import { readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { ActionContext, BuiltInAction } from "../action.ts";
-import { quoted } from "../step-script.ts";
-import { compareVersions, isInRange, parseVersion, type Version } from "../versions.ts";
+import type { ActionContext, BuiltInAction } from "../actions/action.ts";
+import { quoted } from "../steps/step-script.ts";
+import { compareVersions, isInRange, parseVersion, type Version } from "./versions.ts";
 import { isYes } from "./inputs.ts";
 
 /** A kind of program. */

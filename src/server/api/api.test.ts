@@ -17,7 +17,7 @@ import { type JobRun, jobRunKind, type JobRunStatus } from "../../resources/job-
 import { type Run, runKind, runLabels, type RunSpec, type RunStatus } from "../../resources/run.ts";
 import { exampleLock } from "../../resources/testdata/lock.ts";
 import { openSecrets } from "../../secrets/file.ts";
-import { bringUpload } from "../brought-uploads.ts";
+import { bringUpload } from "../runners/brought-uploads.ts";
 import { apiApp } from "./app.ts";
 import { ApiClient } from "./client.ts";
 import { type Route } from "./route.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { runKind } from "../../resources/run.ts";
-import type { Json } from "../../workflows/expressions.ts";
+import type { Json } from "../../workflows/expressions/expressions.ts";
 import type { Route } from "./route.ts";
 import type { ApiOptions } from "./routes.ts";
 

@@ -7,8 +7,8 @@ import { SeatrialError } from "../../base/errors.ts";
 import { jobRunSpecSchema } from "../../resources/job-run.ts";
 import { canonicalJson, lockDocumentSchema } from "../../resources/lock-document.ts";
 import { type Run, workingTree } from "../../resources/run.ts";
-import { uploadFor, uploadsFor } from "../brought-uploads.ts";
-import { lockWithImages } from "../lock-writer.ts";
+import { uploadFor, uploadsFor } from "../runners/brought-uploads.ts";
+import { lockWithImages } from "../runners/lock-writer.ts";
 import type { Call, Route } from "./route.ts";
 import type { ApiOptions } from "./routes.ts";
 

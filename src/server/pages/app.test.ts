@@ -4,7 +4,7 @@ import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { at, dateAt, jobRunNamed, runNamed } from "../../history/testdata/resources.ts";
 import type { JobView, RunView } from "../api/schemas.ts";
-import type { SettleStores } from "../settle.ts";
+import type { SettleStores } from "../runners/settle.ts";
 import { openTestStores } from "../testdata/stores.ts";
 import { pagesApp } from "./app.ts";
 

@@ -1,4 +1,4 @@
-/** Summaries of a job's steps, for its page: artifacts of a folder that the runner keeps them in (runner/summaries.ts). */
+/** Summaries of a job's steps, for its page: artifacts of a folder that the runner keeps them in (runner/steps/summaries.ts). */
 import { limits } from "../../base/limits.ts";
 import type { ObjectStore } from "../../artifacts/object-store.ts";
 import type { Artifact } from "../../history/attempts.ts";

@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import { FolderStore } from "../../artifacts/folder.ts";
 import { openHistory } from "../../history/history.ts";
 import { openLogStore } from "../../logs/log-store.ts";
-import type { SettleStores } from "../settle.ts";
+import type { SettleStores } from "../runners/settle.ts";
 
 /** Closed, and the folder removed, when the test ends. */
 export async function openTestStores(): Promise<{ directory: string; stores: SettleStores }> {

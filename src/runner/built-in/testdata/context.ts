@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
-import type { ActionContext, BuiltInAction } from "../../action.ts";
+import type { ActionContext, BuiltInAction } from "../../actions/action.ts";
 import type { AssignmentMessage } from "../../protocol.ts";
 import type { ServerLink } from "../../server-link.ts";
 

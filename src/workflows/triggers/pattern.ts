@@ -1,0 +1,96 @@
+/**
+ * Patterns for branches and tags, as GitHub documents them: `*` any characters but `/`, `**` any, `?` and `+` none or one, and
+ * one or more, of what stands before, `[…]` one of a set, `\` takes the meaning away, `!` in front takes out again.
+ *
+ * They are not turned into regular expressions: with a few `+` in a pattern from a pull request those can take for ever.
+ * All ways to match are followed at once, so the cost is the product of the two lengths.
+ */
+import { limits } from "../../base/limits.ts";
+
+interface Item {
+  matches(character: string): boolean;
+  /** May be absent; may be there again. */
+  canSkip: boolean;
+  canRepeat: boolean;
+}
+
+/** What is wrong with a pattern, or undefined. */
+export function patternMistake(pattern: string): string | undefined {
+  const parsed = parsePattern(pattern);
+  return typeof parsed === "string" ? parsed : undefined;
+}
+
+/**
+ * Whether the last pattern that matches is not one with `!`: so a later pattern overrides an earlier one, and patterns
+ * with `!` alone match nothing.
+ */
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  const last = patterns.findLast((pattern) => matches(pattern.replace(/^!/, ""), name));
+  return last !== undefined && !last.startsWith("!");
+}
+
+function matches(pattern: string, name: string): boolean {
+  const items = parsePattern(pattern);
+  if (typeof items === "string") return false;
+  /** Indexes of the items that may come next; `items.length` is the end. */
+  let states = closure(items, new Set([0]));
+  for (const character of name) {
+    const next = new Set<number>();
+    for (const state of states) {
+      const item = items[state];
+      if (!item?.matches(character)) continue;
+      next.add(state + 1);
+      if (item.canRepeat) next.add(state);
+    }
+    states = closure(items, next);
+  }
+  return states.has(items.length);
+}
+
+/** A set that grows while it is walked: what can be skipped leads on. */
+function closure(items: readonly Item[], states: Set<number>): Set<number> {
+  for (const state of states) if (items[state]?.canSkip) states.add(state + 1);
+  return states;
+}
+
+function parsePattern(pattern: string): Item[] | string {
+  const text = pattern.replace(/^!/, "");
+  if (text === "") return "is empty";
+  if (text.length > limits.patternCharacters) return `is longer than ${limits.patternCharacters} characters`;
+  const items: Item[] = [];
+  const characters = [...text];
+  for (let i = 0; i < characters.length; i++) {
+    const character = characters[i]!;
+    if (character === "*") {
+      const isDouble = characters[i + 1] === "*";
+      if (isDouble) i++;
+      items.push({ matches: (one) => isDouble || one !== "/", canSkip: true, canRepeat: true });
+    } else if (character === "?" || character === "+") {
+      const before = items.at(-1);
+      if (!before) return `begins with ${character}, which says how often what stands before it comes; write \\${character} for itself`;
+      if (character === "?") before.canSkip = true;
+      else before.canRepeat = true;
+    } else if (character === "[") {
+      const end = characters.indexOf("]", i + 2);
+      if (end === -1) return "has a [ without its ]; write \\[ for itself";
+      items.push({ matches: setOf(characters.slice(i + 1, end)), canSkip: false, canRepeat: false });
+      i = end;
+    } else {
+      if (character === "\\" && ++i === characters.length) return "ends with \\";
+      const literal = characters[i]!;
+      items.push({ matches: (one) => one === literal, canSkip: false, canRepeat: false });
+    }
+  }
+  return items;
+}
+
+/** Characters and ranges between brackets. */
+function setOf(characters: readonly string[]): (one: string) => boolean {
+  const ranges: [string, string][] = [];
+  for (let i = 0; i < characters.length; i++) {
+    const isRange = characters[i + 1] === "-" && i + 2 < characters.length;
+    ranges.push([characters[i]!, characters[isRange ? i + 2 : i]!]);
+    if (isRange) i += 2;
+  }
+  return (one) => ranges.some(([from, to]) => from <= one && one <= to);
+}
