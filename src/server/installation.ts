@@ -10,7 +10,7 @@ import type { KubeClient } from "../kube/client.ts";
 
 const name = "seatrial-installation";
 
-interface Claim {
+interface InstallationMark {
   data?: { instance?: string };
 }
 
@@ -21,7 +21,7 @@ export async function claimNamespace(client: KubeClient, namespace: string, inst
   await client.send("POST", all, { body, signal }).catch((error: unknown) => {
     if (reasonOf(error) !== "already-exists") throw error;
   });
-  const holder = (await client.get<Claim>(`${all}/${name}`, signal))?.data?.instance;
+  const holder = (await client.get<InstallationMark>(`${all}/${name}`, signal))?.data?.instance;
   if (holder === instance) return;
   throw new SeatrialError(
     "conflict",
