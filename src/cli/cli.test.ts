@@ -245,7 +245,7 @@ test.each<Refusal>([
     argv: ["with", "bare", "--", "true"],
     variables: { XDG_RUNTIME_DIR: "/dev/null" },
     code: 125,
-    err: "seatrial: cannot make the folder /dev/null: a file is in its place",
+    err: "was not made: cannot make the folder /dev/null: a file is in its place",
   },
 ])("refused: $name", async ({ argv, err, code = 2, ...given }) => {
   const ended = await answer(argv, given);
