@@ -14,7 +14,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["src/**/*.test.ts", "lab/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"], pool: "forks" },
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "lab/**/*.test.ts", "bench/**/*.test.ts", "test/**/*.test.ts"],
+          pool: "forks",
+          // All processors: one less is Vitest's default, and half of the smallest machine.
+          maxWorkers: "100%",
+        },
       },
       {
         extends: true,

@@ -1,5 +1,5 @@
 /**
- * `node scripts/reference.ts`: writes docs/reference, and the table of docs/workflow-syntax.md, from what the program itself holds. `--check` writes nothing, and exits
+ * `node scripts/reference.ts`: writes docs/reference, and the tables of docs/workflow-syntax.md, from what the program itself holds. `--check` writes nothing, and exits
  * 1 when a page is not as it should be.
  *
  * Resources come from the descriptions of their schemas, commands from their own `--help`, so no page can say what the
@@ -18,7 +18,7 @@ import { runKind } from "../src/resources/run.ts";
 import { workflowJsonSchema } from "../src/workflows/read/json-schema.ts";
 import { builtInPage } from "./built-in-page.ts";
 import { scriptEnvironment } from "./docker-choice.ts";
-import { withKeyTable } from "./key-table.ts";
+import { withKeyTables } from "./key-table.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = join(root, "docs");
@@ -38,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
     ...Object.fromEntries([runKind, jobRunKind, hostKind, repositoryKind].map((kind) => [`reference/${kind.singular}.md`, kindPage(kind)])),
     "reference/actions.md": builtInPage(note),
     "reference/workflow.schema.json": `${JSON.stringify(workflowJsonSchema(), null, 2)}\n`,
-    "workflow-syntax.md": withKeyTable(await readFile(join(folder, "workflow-syntax.md"), "utf8")),
+    "workflow-syntax.md": withKeyTables(await readFile(join(folder, "workflow-syntax.md"), "utf8")),
   };
   const stale: string[] = [];
   for (const [name, text] of Object.entries(pages)) {

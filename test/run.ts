@@ -3,7 +3,7 @@
  *
  * Order of events: the Docker daemon is chosen (the user's own, else the lab's, made first where that is allowed, else
  * none); programs are found, fetched or built; unit and conformance tests run in parallel, while the lab's Gitea is built behind
- * them; the files of end-to-end tests, and the one of the conformance cases of workflows, run two at a time, each followed by a look for
+ * them; the files of end-to-end tests, and the one of the conformance cases of workflows, run three at a time, each followed by a look for
  * what it left, and all of them by a look at the lab's daemon; that is stopped when it was started here; failures are told again; the
  * last line counts.
  *
@@ -64,7 +64,7 @@ async function main(args: readonly string[]): Promise<number> {
   const hasUnit = !args.includes("--e2e");
   const hasE2e = !args.includes("--unit");
   // One for each that works through the files, side by side: paths of sockets below them must stay short.
-  const folders = [await newFolder(), await newFolder()] as const;
+  const folders = [await newFolder(), await newFolder(), await newFolder()] as const;
   const hadLink = leakedLink() !== undefined;
   let setup: Setup | undefined;
   try {
@@ -175,8 +175,11 @@ async function e2eFiles(filters: readonly string[]): Promise<string[]> {
   return wanted.toSorted().toReversed(); // The cases of workflows first: what takes long shall not be begun last.
 }
 
-/** Two files at a time, but of those that bring the lab's remote host up, of which there is one, one. */
-async function runE2e(files: readonly string[], setup: Setup, folders: readonly [string, string]): Promise<void> {
+/**
+ * As many files at a time as there are folders: one more than the smallest machine has processors, as tests wait half of the time. Of those that
+ * bring the lab's remote host up, of which there is one, one.
+ */
+async function runE2e(files: readonly string[], setup: Setup, folders: readonly [string, ...string[]]): Promise<void> {
   const variables = { ...process.env, ...setup.variables };
   const before = setup.isOurs ? new Set((await everythingOn(variables)).map(({ what }) => what)) : undefined;
   const { remote = [], others = [] } = Object.groupBy(files, (file) => {
@@ -191,7 +194,8 @@ async function runE2e(files: readonly string[], setup: Setup, folders: readonly 
       await reportLeaks(file, leakedProcesses(folder), hadLink ? undefined : leakedLink());
     }
   };
-  await Promise.all([work([remote, others], folders[0], true), work([others], folders[1], false)]);
+  const [first, ...rest] = folders;
+  await Promise.all([work([remote, others], first, true), ...rest.map(async (folder) => await work([others], folder, false))]);
   if (before)
     await reportLeaks(
       "(end)",

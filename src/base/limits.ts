@@ -84,6 +84,8 @@ export const limits = {
   databaseConnections: 8,
   /** A query that runs longer has met a broken plan or a broken network. */
   databaseQueryMs: 60_000,
+  /** After the last query of a SQLite connection that reads, until its thread ends; another takes 40 ms to begin. */
+  databaseIdleMs: 15_000,
   /** Writes that share one transaction: what gathers during one commit at 200 webhooks a second, and room for a burst. */
   commitGroup: 64,
   /** Writes that wait for the database before more are refused: 20 s of its work. */
@@ -180,6 +182,9 @@ export const limits = {
   artifactsAtOnce: 4,
   /** Tries of one `git fetch`, 1, 2, 3 s apart: the server may be restarting. */
   checkoutTries: 4,
+  /** What is checked out at once: the largest of one repository have half a million files. */
+  checkoutEntries: 1_000_000,
+  checkoutBytes: 64 * 1024 ** 3,
   /** A value to mask has at least so many characters, as GitHub has it: shorter ones would blacken the whole log. */
   maskLeastChars: 4,
   /** All forms of all values to mask; a value has twenty times its length in forms. Thousands of tokens, eighty kubeconfigs, or eight secrets of 48 KiB; at the bound up to 270 MB of memory while the forms are made. */
@@ -235,6 +240,8 @@ export const limits = {
   decisionWork: 64 * 1024 ** 2,
   /** A pattern for branches or tags: git's refs are shorter. */
   patternCharacters: 1_024,
+  /** Of filters of paths, for one change: patterns are a stranger's, and nothing else runs meanwhile. 3,000 files against 30 patterns take 10 million. */
+  patternSteps: 20_000_000,
   /** What a step may write into GITHUB_OUTPUT, GITHUB_ENV or GITHUB_PATH: as much as the outputs of a job. */
   commandFileCharacters: 1024 * 1024,
   /** The message of an annotation; what a forge shows of it is shorter. */
@@ -280,12 +287,38 @@ export const limits = {
   gitCommandMs: 60_000,
   /** A fetch: the first of a repository of some GB. */
   gitFetchMs: 1_200_000,
+  /** What one fetch may bring: the largest repositories that people test have some GB, and a server has more than one. */
+  gitFetchBytes: 16 * 1024 ** 3,
+  /** A fetch of less is made on a full disk too. */
+  gitSmallFetchBytes: 1024 ** 2,
+  /** How often it is looked at how much a fetch has brought: in that time 1 GB/s is 200 MB. */
+  gitFetchLookMs: 200,
+  /** Memory of one git command: a merge of trees with 100,000 files takes 100 MB, one of a tree that names itself takes all there is. */
+  gitMemoryBytes: 1024 ** 3,
+  /** Of one that takes a pack in, or makes one: some 200 bytes for each of ten million objects. */
+  gitHelperMemoryBytes: 4 * 1024 ** 3,
+  /** A lock of a ref, which is one commit's alone, is held for a millisecond: beyond, its holder was killed. */
+  gitRefLockMs: 2_000,
+  /** A list of what is held in a mirror: 60 bytes for each of a million commits. */
+  gitHeldBytes: 64 * 1024 ** 2,
+  /** Packs of a mirror, one of each fetch, of which one is made; and files of objects in one of 256 folders, from merges. git's own are 50 and 27. */
+  gitPacks: 20,
+  gitLooseFiles: 27,
+  /** How often a mirror is packed whole, and what nothing holds any more is looked for. */
+  gitCollectEveryMs: 7 * 86_400_000,
+  /** One such: half an hour of a disk that does 50 MB/s, for the largest that a fetch can bring. */
+  gitCollectMs: 1_800_000,
+  /** What nothing holds any more stays for so long: git's own figure. */
+  gitGraceMs: 14 * 86_400_000,
+  /** A mirror without any commit is removed when no process has opened it for so long: one that has is about to fetch. */
+  gitMirrorUnusedMs: 3_600_000,
   /** A forge that sends nothing for so long is gone; it counts objects for a while before it sends the first. */
   gitStallMs: 60_000,
   /** A workflow file is far smaller; what is larger is not read as one. */
   gitFileBytes: 1024 ** 2,
-  /** Changed paths that are looked at: GitHub looks at 300. */
+  /** Changed paths that are looked at: GitHub looks at 300. And folders that are looked into for them: ten levels for each. */
   gitChangedPaths: 3_000,
+  gitChangedFolders: 30_000,
   /** Fetches of runners that are answered at once, each with some 50 MB on a core; and those that wait for their turn. */
   gitServes: 8,
   gitServesWaiting: 1_000,
@@ -382,6 +415,10 @@ export const limits = {
   attemptArtifactBytes: 10 * 1024 ** 3,
   /** The least memory of a container whose change is not trusted; it gets a fair part of its host's. */
   isolatedMemoryLeast: 512 * 1024 ** 2,
+  /** Of its host's memory, what one container of a job may take: what is left is for Docker, other jobs' first steps and whoever looks. */
+  containerMemoryPercent: 75,
+  /** Processes of a container: a build of a large program has hundreds, a fork bomb ends here. */
+  containerProcesses: 4_096,
   /** A runner's report: outputs, and the steps and annotations since the last. */
   reportBytes: 4 * 1024 ** 2,
   /** Characters of values to mask in one report, beside the largest outputs: JSON may write each as six bytes. */
@@ -481,6 +518,10 @@ export const limits = {
   uploadsShown: 5_000,
   /** Files and folders that patterns of one step are held against: a large `node_modules`. */
   globEntries: 500_000,
+  /** Of one pattern: no path is longer. */
+  globCharacters: 4_096,
+  /** What the `{a,b}` of one pattern may stand for, all together. */
+  globChoices: 256,
   /** A program that is asked for its version: `kubectl` takes 0.1 s, on a loaded machine some seconds. */
   toolVersionMs: 10_000,
   /** Versions of programs that are remembered: ten tools and a control plane, in some fifty states of a machine. */
@@ -506,11 +547,18 @@ export const limits = {
   compositeDepth: 10,
   /** Actions of one job, with those that its composite actions use: five for each of a hundred steps. */
   jobActions: 500,
+  /** Caches that a lock document has: a job restores a handful. What comes after them is told as unpinned. */
+  lockedCaches: 100,
   /** Actions that are looked for for one attempt at once, each with processes of git: a runner asks for one after the other, and again when it takes long. */
   actionsAtOnce: 4,
   /** What is unpacked of the repository of one action: the largest that are in use have 20,000 files and 300 MB. */
   actionFiles: 50_000,
   actionBytes: 1024 ** 3,
+  /** What the fetch of one may bring: it is a pack without history, and so smaller than what it holds. */
+  actionFetchBytes: 1024 ** 3,
+  /** Mirrors of actions that nobody has used for so long go; the oldest go earlier when all together are too many. */
+  actionKeptDays: 30,
+  actionMirrorsBytes: 20 * 1024 ** 3,
   /** A header of its archive: a path, and where a link leads, of which systems take 4 KiB each. */
   actionHeaderBytes: 64 * 1024,
   /** Its metadata, `action.yml`: twice what a workflow file may have. */
@@ -562,7 +610,9 @@ export const limits = {
   problemPatterns: 20,
   problemLineCharacters: 4_096,
   /** How long they may take for what is printed at once: a regular expression can take for ever, and nothing else runs meanwhile. */
-  problemMatchMs: 500,
+  problemMatchMs: 250,
+  /** How often one that was ended is tried alone, each time for twice as long: on a machine that gives a fifth of a processor that is enough. */
+  problemMatchTries: 3,
   /** Step summaries of one job that are shown, and bytes of each: GitHub's own figures. */
   summariesShown: 20,
   summaryBytes: 1024 ** 2,

@@ -11,7 +11,7 @@ import type { Environment } from "../base/environment.ts";
 import { SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { processesMarked } from "../process/marked.ts";
-import { run, type RunResult } from "../process/run.ts";
+import { CommandFailedError, run, type RunResult } from "../process/run.ts";
 
 /** For HTTP basic authentication; a forge's token is the password. */
 export interface GitCredentials {
@@ -38,6 +38,11 @@ export interface GitOptions {
   env?: Readonly<Record<string, string>>;
   /** Default: {@link limits.gitCommandMs}. */
   timeoutMs?: number;
+  /** Default: {@link limits.gitMemoryBytes}. */
+  memoryBytes?: number;
+  /** As run.ts has them. */
+  outputBytes?: number;
+  stdout?: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -100,17 +105,30 @@ export function settingsInEnvironment(all: readonly GitSetting[]): Record<string
   ]) as Record<string, string>;
 }
 
-/** Runs git. @throws what {@link run} throws. */
+/**
+ * Runs git, with a bound of memory: a few kilobytes of a repository can be a tree of a million gigabytes.
+ * @throws what {@link run} throws; SeatrialError `invalid` when the bound was too little.
+ */
 export async function git(environment: Environment, args: readonly string[], options: GitOptions = {}): Promise<RunResult> {
-  return await run("git", [...(options.folder === undefined ? [] : [`--git-dir=${options.folder}`]), ...args], {
-    cwd: "/",
-    env: { ...gitEnvironment(environment, options.settings), ...options.env },
-    timeoutMs: options.timeoutMs ?? limits.gitCommandMs,
-    signal: options.signal,
-    input: options.input,
-    ...(options.okCodes ? { okCodes: options.okCodes } : {}),
-    hint: "seatrial needs git 2.38 or newer in PATH",
-  });
+  const { memoryBytes = limits.gitMemoryBytes } = options;
+  try {
+    return await run("git", [...(options.folder === undefined ? [] : [`--git-dir=${options.folder}`]), ...args], {
+      cwd: "/",
+      env: { ...gitEnvironment(environment, options.settings), ...options.env },
+      timeoutMs: options.timeoutMs ?? limits.gitCommandMs,
+      signal: options.signal,
+      input: options.input,
+      memoryBytes,
+      outputBytes: options.outputBytes,
+      stdout: options.stdout,
+      ...(options.okCodes ? { okCodes: options.okCodes } : {}),
+      hint: "seatrial needs git 2.38 or newer in PATH",
+    });
+  } catch (error) {
+    if (!(error instanceof CommandFailedError) || !/out of memory/i.test(error.stderr)) throw error;
+    const bound = `${memoryBytes / 1024 ** 2} MiB`;
+    throw new SeatrialError("invalid", `git ${args[0]} needs more than ${bound} of memory, and may not have it`, { cause: error });
+  }
 }
 
 /** The variable in the environment of one command of git and of all that it starts. */
@@ -118,8 +136,8 @@ const commandMark = "SEATRIAL_GIT";
 let commands = 0;
 
 /**
- * Runs a git command that speaks to another repository. Its helpers would outlive it and hold its output: when it is stopped,
- * they are ended with it.
+ * Runs a git command that has helpers, as one that speaks to another repository. They would outlive it and hold its output: when it is
+ * stopped, they are ended with it.
  * @throws what {@link run} throws; SeatrialError `timeout`.
  */
 export async function gitRemote(
@@ -146,11 +164,32 @@ export async function gitRemote(
   };
   signal.addEventListener("abort", end, { once: true });
   try {
-    return await git(environment, args, { ...options, signal, env: { ...options.env, [commandMark]: mark } });
+    const { memoryBytes = limits.gitHelperMemoryBytes } = options;
+    return await git(environment, args, { ...options, memoryBytes, signal, env: { ...options.env, [commandMark]: mark } });
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
   }
+}
+
+/** Whether a command failed as the other repository is elsewhere now: credentials are not carried there, and so nothing is. */
+export function isRedirect(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof CommandFailedError) return /returned error: 30[12378]/.test(at.stderr);
+  }
+  return false;
+}
+
+/** Where a repository is now that is read without credentials; undefined when that cannot be had. */
+export async function redirectOf(environment: Environment, url: string, signal?: AbortSignal): Promise<string | undefined> {
+  const options = { settings: [["http.followRedirects", "initial"]] as const, timeoutMs: limits.gitStallMs, signal };
+  const { stderr } = await gitRemote(environment, ["ls-remote", "--", url, "refs/heads/none"], options).catch((error: unknown) =>
+    error instanceof CommandFailedError ? error : { stderr: "" },
+  );
+  const [, found = ""] = /^warning: redirecting to (\S+)$/m.exec(stderr) ?? [];
+  if (!URL.canParse(found)) return undefined;
+  const { origin, pathname } = new URL(found);
+  return `${origin}${pathname}`;
 }
 
 function kill(pid: number): void {
@@ -185,13 +224,6 @@ export function checkCommit(id: string): string {
   if (!/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(id))
     throw new SeatrialError("invalid", `${JSON.stringify(id.slice(0, 100))} is not a whole commit id`);
   return id;
-}
-
-/** @throws SeatrialError `invalid` unless git would take it as the name of a ref, or as a pattern with one `*`. */
-export function checkRef(ref: string): string {
-  const isSound = /^refs\/[^\p{Cc} ~^:?[\\]{1,1000}$/u.test(ref) && !/\.\.|@\{|\/\/|\/\.|\.lock(\/|$)|[./]$/.test(ref);
-  if (!isSound || ref.split("*").length > 2) throw new SeatrialError("invalid", `${JSON.stringify(ref.slice(0, 100))} is not a ref`);
-  return ref;
 }
 
 /** @throws SeatrialError `invalid` unless it is a path inside the repository, without `.` and `..`. */

@@ -1,37 +1,16 @@
-import { existsSync } from "node:fs";
+import { getRequestListener } from "@hono/node-server";
+import { randomBytes } from "node:crypto";
 import { readdir, rename, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { pause } from "../base/wait.ts";
 import { type Mirror, Mirrors } from "./mirror.ts";
+import { bench, missing, packsOf } from "./testdata/mirror-bench.ts";
+import { type TestRepository, testEnvironment, testRepository } from "./testdata/repository.ts";
 import { treesOf } from "./trees.ts";
-import { scratchFolder, type TestRepository, testEnvironment, testRepository } from "./testdata/repository.ts";
-
-const missing = "0123456789abcdef0123456789abcdef01234567";
-
-interface Bench {
-  upstream: TestRepository;
-  mirrors: Mirrors;
-  mirror: Mirror;
-  folder: string;
-  setNow(day: string): void;
-}
-
-/** An upstream with one commit, and its mirror, which has nothing yet. */
-async function bench(): Promise<Bench & { first: string }> {
-  const folder = await scratchFolder();
-  const upstream = await testRepository();
-  let now = new Date("2026-03-01T12:00:00Z");
-  const mirrors = new Mirrors({ environment: testEnvironment, folder: folder.path, now: () => now });
-  onTestFinished(async () => {
-    await mirrors.close();
-    await upstream[Symbol.asyncDispose]();
-    await folder[Symbol.asyncDispose]();
-  });
-  const first = await upstream.commit({ "a.txt": "one\n", "docs/b.txt": "two\n" }, "first");
-  return { upstream, mirrors, mirror: mirrors.of("lab", "1"), folder: folder.path, first, setNow: (day) => (now = new Date(day)) };
-}
+import { UploadPack } from "./upload-pack.ts";
 
 describe("a mirror", () => {
   test("fetches commits by their id, also those that no branch names any more", async () => {
@@ -52,18 +31,6 @@ describe("a mirror", () => {
     await mirror.fetch({ url: upstream.folder }, { commits: [second], isShallow: true });
     expect(await mirror.readFile(second, "a.txt")).toBe("changed\n");
     expect(await mirror.hasCommit(first)).toBe(false);
-  });
-
-  test("follows refs, and lets go of those that are gone", async () => {
-    const { upstream, mirror, first } = await bench();
-    await upstream.git("branch", "feature");
-    const refs = ["refs/heads/*"];
-    await mirror.fetch({ url: upstream.folder }, { refs });
-    await upstream.git("branch", "-D", "feature");
-    const second = await upstream.commit({ "a.txt": "changed\n" });
-    await mirror.fetch({ url: upstream.folder }, { refs });
-    expect(await refsOf(mirror)).toEqual([`refs/heads/main ${second}`]);
-    expect(await mirror.hasCommit(first)).toBe(true);
   });
 
   test("does not ask for what it has", async () => {
@@ -88,7 +55,7 @@ describe("a mirror", () => {
     ]);
     expect(results.map(({ status }) => status)).toEqual([...Array<string>(20).fill("fulfilled"), "rejected", "fulfilled"]);
     // The first fetch brought the others' commits: one pack came.
-    expect((await upstreamPacks(mirror)).length).toBe(1);
+    expect((await packsOf(mirror)).length).toBe(1);
   });
 
   test("a caller that gives up stops waiting; the others get what they asked for", async () => {
@@ -113,9 +80,8 @@ describe("a mirror", () => {
 
   test.each([
     ["a commit that is not there", "not-found", (upstream: string) => ({ url: upstream }), { commits: [missing] }],
-    ["a ref that is not there", "not-found", (upstream: string) => ({ url: upstream }), { refs: ["refs/heads/none"] }],
-    ["a repository that is not there", "not-found", () => ({ url: "/nowhere/at/all" }), { refs: ["refs/heads/*"] }],
-    ["a forge that is down", "unreachable", () => ({ url: "http://127.0.0.1:1/a.git" }), { refs: ["refs/heads/*"] }],
+    ["a repository that is not there", "not-found", () => ({ url: "/nowhere/at/all" }), { commits: [missing] }],
+    ["a forge that is down", "unreachable", () => ({ url: "http://127.0.0.1:1/a.git" }), { commits: [missing] }],
   ] as const)("%s is %s", async (_, code, source, wanted) => {
     const { upstream, mirror } = await bench();
     await expect(mirror.fetch(source(upstream.folder), wanted)).rejects.toMatchObject({ code, retryable: code === "unreachable" });
@@ -144,7 +110,7 @@ describe("a mirror", () => {
     const { mirror } = await bench();
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a/b.git`;
     const source = { url, credentials: { username: "bot", password: "canary" } };
-    const error = await mirror.fetch(source, { refs: ["refs/heads/*"] }).catch((thrown: unknown) => thrown as Error);
+    const error = await mirror.fetch(source, { commits: [missing] }).catch((thrown: unknown) => thrown as Error);
     expect(error).toMatchObject({ code: "refused" });
     const basic = Buffer.from("bot:canary").toString("base64");
     expect(seen[0]).toBe(`/a/b.git/info/refs?service=git-upload-pack Basic ${basic}`);
@@ -158,6 +124,34 @@ describe("a mirror", () => {
     expect(() => mirrors.of(name, "1")).toThrow(expect.objectContaining({ code: "invalid" }));
   });
 
+  test("a fetch that brings too much is ended while it does, and leaves nothing", async () => {
+    const { upstream, mirror, first } = await bench();
+    const noise = randomBytes(24 * 1024 ** 2).toString("base64");
+    const large = await upstream.commit({ noise });
+    const { url, sentBytes } = await servedSlowly(upstream, large);
+    await mirror.fetch({ url: upstream.folder }, { commits: [first] });
+    const before = await filesOf(mirror);
+    const tooLarge = mirror.fetch({ url }, { commits: [large], isShallow: true, maxBytes: 2 * 1024 ** 2 });
+    await expect(tooLarge).rejects.toMatchObject({
+      code: "invalid",
+      retryable: false,
+      message: `cannot fetch from ${url}: it has more than 2 MiB, which is all that one fetch may bring`,
+    });
+    expect(sentBytes()).toBeLessThan(16 * 1024 ** 2);
+    expect(await filesOf(mirror)).toEqual(before);
+    // It is as if nothing had been.
+    await mirror.fetch({ url: upstream.folder }, { commits: [large], isShallow: true });
+    expect(await mirror.hasCommit(large)).toBe(true);
+  });
+
+  test("one that was over before anybody looked is refused all the same", async () => {
+    const { upstream, mirror } = await bench();
+    const large = await upstream.commit({ noise: randomBytes(1024 ** 2).toString("base64") });
+    const tooLarge = mirror.fetch({ url: upstream.folder }, { commits: [large], maxBytes: 1024 ** 2 });
+    await expect(tooLarge).rejects.toThrow("more than 1 MiB");
+    expect(await mirror.hasCommit(large)).toBe(false);
+  });
+
   test("close ends a fetch that hangs", async () => {
     const server = createServer(() => {}); // It never answers.
     await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
@@ -168,7 +162,7 @@ describe("a mirror", () => {
     const { mirror, mirrors } = await bench();
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a.git`;
     const connected = new Promise((resolve) => server.once("request", resolve));
-    const fetching = mirror.fetch({ url }, { refs: ["refs/heads/*"] });
+    const fetching = mirror.fetch({ url }, { commits: [missing] });
     fetching.catch(() => {}); // Awaited below.
     await connected;
     await mirrors.close();
@@ -222,7 +216,7 @@ describe("the merge of base and heads", () => {
     const clash = await upstream.commit({ "a.txt": "clash\n", "docs/b.txt": "fine\n" });
     await upstream.git("checkout", "-q", "--orphan", "alone");
     const alone = await upstream.commit({ "z.txt": "z\n" });
-    await mirror.fetch({ url: upstream.folder }, { refs: ["refs/heads/*"] });
+    await mirror.fetch({ url: upstream.folder }, { commits: [base, one, two, clash, alone] });
     return { base, one, two, clash, alone };
   }
 
@@ -246,8 +240,8 @@ describe("the merge of base and heads", () => {
     const { base, one, two } = await branches(here);
     expect(await branches(there)).toMatchObject({ base, one, two });
     await there.upstream.git("checkout", "-q", "main");
-    await there.upstream.commit({ ".gitattributes": "* merge=union\n", "more.txt": "more\n" });
-    await there.mirror.fetch({ url: there.upstream.folder }, { refs: ["refs/heads/*"] });
+    const more = await there.upstream.commit({ ".gitattributes": "* merge=union\n", "more.txt": "more\n" });
+    await there.mirror.fetch({ url: there.upstream.folder }, { commits: [more] });
     there.setNow("2027-01-01T00:00:00Z");
     const merge = await here.mirror.mergeOf(base, [one, two]);
     expect(await there.mirror.mergeOf(base, [one, two])).toBe(merge);
@@ -283,40 +277,41 @@ describe("the merge of base and heads", () => {
     await expect(given.mirror.mergeOf(base, [alone])).rejects.toMatchObject({ name: "MergeConflictError", files: [] });
     await expect(given.mirror.mergeOf(base, [missing])).rejects.toMatchObject({ code: "not-found" });
   });
-
-  test("survives a collection, until its day is over", async () => {
-    const given = await bench();
-    const { base, one } = await branches(given);
-    const merge = await given.mirror.mergeOf(base, [one]);
-    await given.upstream.git("push", "-q", given.mirror.folder, `${merge}:refs/heads/x`).catch(() => {}); // Nothing but the ref holds it.
-    given.setNow("2026-03-20T00:00:00Z");
-    await given.mirror.maintain(30);
-    await collect(given);
-    expect(await given.mirror.hasCommit(merge)).toBe(true);
-    given.setNow("2026-04-02T00:00:00Z");
-    await given.mirror.maintain(30);
-    await collect(given);
-    expect(await given.mirror.hasCommit(merge)).toBe(false);
-    expect(await given.mirror.hasCommit(base)).toBe(true); // Its branch holds it.
-  });
 });
 
-async function collect({ mirror, upstream }: Bench): Promise<void> {
-  expect(existsSync(mirror.folder)).toBe(true);
-  await upstream.git("--git-dir", mirror.folder, "gc", "-q", "--prune=now");
+/** The upstream by HTTP, of which a megabyte comes in 100 ms. */
+async function servedSlowly(upstream: TestRepository, commit: string): Promise<{ url: string; sentBytes: () => number }> {
+  const uploads = new UploadPack(testEnvironment);
+  const served = { folder: join(upstream.folder, ".git"), commits: [commit] };
+  let bytes = 0;
+  const listener = getRequestListener(async (request) => {
+    if (request.method === "GET") return await uploads.advertise(request, served);
+    const { body, status, headers } = await uploads.serve(request, served);
+    const slowly = new TransformStream<Uint8Array, Uint8Array>({
+      transform: async (chunk, controller) => {
+        bytes += chunk.length;
+        await pause(chunk.length / 10_000);
+        controller.enqueue(chunk);
+      },
+    });
+    return new Response(body!.pipeThrough(slowly), { status, headers });
+  });
+  const server = createServer((request, response) => void listener(request, response));
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(async () => {
+    await uploads.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/a.git`, sentBytes: () => bytes };
 }
 
-async function refsOf(mirror: Mirror): Promise<string[]> {
-  await using any = await testRepository();
-  return (await any.git("--git-dir", mirror.folder, "for-each-ref", "--format=%(refname) %(objectname)")).split("\n");
+async function filesOf({ folder }: Mirror): Promise<string[]> {
+  return (await readdir(folder, { recursive: true })).toSorted();
 }
 
 async function show(mirror: Mirror, commit: string): Promise<string[]> {
   await using any = await testRepository();
   const format = "%P%n%an <%ae> %ad%n%cn <%ce> %cd%n%s";
   return (await any.git("--git-dir", mirror.folder, "show", "-s", "--date=raw", `--format=${format}`, commit)).split("\n");
-}
-
-async function upstreamPacks(mirror: Mirror): Promise<string[]> {
-  return (await readdir(join(mirror.folder, "objects", "pack"))).filter((name) => name.endsWith(".pack"));
 }

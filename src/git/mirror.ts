@@ -2,19 +2,39 @@
  * Mirrors: a bare repository in our data folder for each repository of a forge. Workflow files are read from it, base and
  * heads are merged in it, and runners check out from it (upload-pack.ts), so that the forge is asked once for each commit.
  *
- * Everything that was fetched or made is held by a ref, `refs/seatrial/kept/DAY/COMMIT`, by the day on which it was: `maintain` drops
- * the old days, and git's own collection does the rest.
+ * Everything that was fetched, made or used is held by a ref, `refs/seatrial/kept/DAY/COMMIT`, of the last day on which it was.
+ * {@link Mirror.maintain} packs what is held, and only then lets go of the old days: what nothing holds is then younger than the pack, and
+ * git keeps it for {@link limits.gitGraceMs}. Somebody may find it there meanwhile, and hold it again.
+ *
+ * A fetch brings its pack to a folder of its own, `incoming/`, and only one that is whole comes from there to the others. What a kill
+ * leaves there is removed when it is older than any fetch can be.
  */
-import { join } from "node:path";
+import { rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import type { Environment } from "../base/environment.ts";
-import { SeatrialError } from "../base/errors.ts";
+import { messageOf, SeatrialError } from "../base/errors.ts";
 import { makeFolder } from "../base/folder.ts";
 import { limits } from "../base/limits.ts";
-import { lock } from "../process/lock.ts";
+import { lock, tryLock } from "../process/lock.ts";
 import { CommandFailedError, type RunResult } from "../process/run.ts";
-import { checkCommit, checkPath, checkRef, git, type GitOptions, gitRemote, type GitSource, settingsOf } from "./git.ts";
+import { type ChangedPaths, changedPaths } from "./changed-paths.ts";
+import { fetchCommits } from "./fetch.ts";
+import { checkCommit, checkPath, git, type GitOptions, gitRemote, type GitSetting, type GitSource, settingsOf } from "./git.ts";
+import { bytesIn, changedMsOf, hasManyFiles, keptRefs, namesIn, packs, sweep } from "./mirror-folder.ts";
 
-const keptPrefix = "refs/seatrial/kept/";
+/** In the folder of a mirror, beside what git has there. */
+const openLock = "seatrial.lock";
+const collectedFile = "seatrial.collected";
+/** A mirror that is being removed is called so, and is no mirror any more. */
+const gonePrefix = ".gone-";
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
+
+/** Jobs run on this machine too. */
+const packSettings: readonly GitSetting[] = [
+  ["pack.threads", "1"],
+  ["pack.windowMemory", "256m"],
+];
 
 /** A merge that git could not make by itself. */
 export class MergeConflictError extends SeatrialError {
@@ -39,12 +59,30 @@ export interface MirrorFile {
 }
 
 export interface Wanted {
-  /** Commits by their id; those that are there already cost nothing. */
-  commits?: readonly string[];
-  /** Refs by name, or all that match a pattern with one `*`. They get the same name here; those that are gone there go here. */
-  refs?: readonly string[];
+  /** Commits by their id; those that are there already are not fetched again. */
+  commits: readonly string[];
   /** Whether commits come without their history: for files of theirs it is not needed. */
   isShallow?: boolean;
+  /** Most that may come. Default: {@link limits.gitFetchBytes}. */
+  maxBytes?: number;
+}
+
+/** A ref that holds a commit. */
+interface Held {
+  day: string;
+  commit: string;
+}
+
+export interface Upkept {
+  /** How long a commit is held after the last day on which it was fetched, made or kept. */
+  keptDays(forge: string): number;
+  /** Commits that are held however old they are, by {@link placeOf} their repository; asked for once, if at all. Default: none. */
+  held?(): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
+  /** All mirrors together; beyond, those that were not used for the longest time go. Default: no bound. */
+  maxBytes?: number;
+  signal: AbortSignal;
+  /** Told of a mirror that could not be looked after; the others are. */
+  tell(line: string): void;
 }
 
 /** All mirrors of one data folder. */
@@ -67,17 +105,59 @@ export class Mirrors implements AsyncDisposable {
    */
   of(forge: string, repositoryId: string): Mirror {
     for (const part of [forge, repositoryId]) {
-      if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(part)) {
+      if (!namePattern.test(part)) {
         throw new SeatrialError("invalid", `${JSON.stringify(part.slice(0, 140))} cannot name a mirror`);
       }
     }
-    const folder = join(this.#folder, forge, `${repositoryId}.git`);
+    const folder = join(this.#folder, placeOf(forge, repositoryId));
     let mirror = this.#mirrors.get(folder);
     if (!mirror) {
       mirror = new Mirror(this.#environment, folder, this.#now, this.#abort.signal);
       this.#mirrors.set(folder, mirror);
     }
     return mirror;
+  }
+
+  /** Whether there is a mirror of it: {@link of} names one in any case. */
+  async has(forge: string, repositoryId: string): Promise<boolean> {
+    if (!namePattern.test(forge) || !namePattern.test(repositoryId)) return false;
+    return await stat(join(this.#folder, placeOf(forge, repositoryId))).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /**
+   * Looks after all mirrors of the folder, one after the other, and removes those of which nothing is held any more. One call at a time;
+   * all else goes on meanwhile. What a kill left half done is done by the next.
+   */
+  async maintain({ keptDays, held, maxBytes = Infinity, signal, tell }: Upkept): Promise<void> {
+    const found: { mirror: Mirror; bytes: number }[] = [];
+    let asked: ReturnType<NonNullable<typeof held>> | undefined;
+    for (const forge of await namesIn(this.#folder)) {
+      for (const name of await namesIn(join(this.#folder, forge))) {
+        if (signal.aborted) return;
+        const path = join(this.#folder, forge, name);
+        if (name.startsWith(gonePrefix)) await rm(path, { recursive: true, force: true });
+        if (name.startsWith(gonePrefix) || !name.endsWith(".git")) continue;
+        try {
+          const mirror = this.of(forge, name.slice(0, -".git".length));
+          const heldIn = async () => (await (asked ??= held?.()))?.get(join(forge, name)) ?? new Set<string>();
+          const isGone = await mirror.maintain(keptDays(forge), heldIn, signal);
+          if (!isGone) found.push({ mirror, bytes: await mirror.bytes() });
+        } catch (error) {
+          if (!signal.aborted) tell(`mirror ${path}: ${messageOf(error)}`);
+        }
+      }
+    }
+    let bytes = found.reduce((sum, each) => sum + each.bytes, 0);
+    if (bytes <= maxBytes) return;
+    const used: { mirror: Mirror; bytes: number; day: string }[] = [];
+    for (const each of found) used.push({ ...each, day: await each.mirror.usedDay() });
+    for (const each of used.toSorted((a, b) => a.day.localeCompare(b.day) || b.bytes - a.bytes)) {
+      if (bytes <= maxBytes) break;
+      if (await each.mirror.remove()) bytes -= each.bytes;
+    }
   }
 
   /** Ends every git command that still runs. */
@@ -104,6 +184,11 @@ export class Mirror {
   #turn: Promise<unknown> = Promise.resolve();
   /** Fetches that wait or run, by what they want. */
   readonly #fetches = new Map<string, Promise<void>>();
+  /** Commits that this process has held today. */
+  #kept = { day: "", commits: new Set<string>() };
+  /** How many hold, or make, what was perhaps let go of: no collection begins meanwhile. */
+  #holding = 0;
+  #collecting: Promise<unknown> | undefined;
 
   constructor(environment: Environment, folder: string, now: () => Date, signal: AbortSignal) {
     this.#environment = environment;
@@ -113,35 +198,27 @@ export class Mirror {
   }
 
   /**
-   * Makes the commits and refs be here.
+   * Makes the commits be here, and holds them.
    * @throws SeatrialError `not-found` when the repository or a commit is not there; `refused` when the credentials do not do;
-   * `unreachable` or `timeout`, retryable, when the forge did not answer.
+   * `invalid` when it is too large, or bad; `unreachable` or `timeout`, retryable, when the forge did not answer.
    */
   async fetch(source: GitSource, wanted: Wanted, signal?: AbortSignal): Promise<void> {
     const commits = [...new Set(wanted.commits)].map(checkCommit);
-    const refs = [...new Set(wanted.refs)].map(checkRef);
-    const settings = settingsOf(source);
+    settingsOf(source); // Whether it may be fetched from.
     signal?.throwIfAborted();
-    if (refs.length === 0 && (await this.#missing(commits)).length === 0) return;
-    const key = JSON.stringify([source.url, commits, refs, wanted.isShallow]);
+    if ((await untilAborted(this.keep(commits), signal)).length === 0) return;
+    const key = JSON.stringify([source.url, commits, wanted.isShallow]);
     let fetch = this.#fetches.get(key);
     if (!fetch) {
       fetch = this.#turn.then(async () => {
-        const missing = await this.#missing(commits);
-        if (missing.length > 0)
-          await this.#fetch(
-            source,
-            settings,
-            missing.map((id) => `+${id}:${this.#keptRef(id)}`),
-            wanted.isShallow ? ["--depth=1"] : [],
-          );
-        if (refs.length > 0)
-          await this.#fetch(
-            source,
-            settings,
-            refs.map((ref) => `+${ref}:${ref}`),
-            ["--prune"],
-          );
+        const missing = await this.keep(commits);
+        if (missing.length === 0) return;
+        await this.#ready();
+        const { isShallow = false, maxBytes = limits.gitFetchBytes } = wanted;
+        const { folder } = this;
+        const given = { environment: this.#environment, folder, commits: missing, isShallow, maxBytes, signal: this.#signal };
+        await fetchCommits(source, given);
+        await this.#holdFast(missing);
       });
       this.#fetches.set(key, fetch);
       this.#turn = fetch.catch(() => {}).finally(() => this.#fetches.delete(key));
@@ -190,10 +267,9 @@ export class Mirror {
    * Paths that differ between two commits, a renamed file as two. For what a pull request changes, `from` is the merge base.
    * No more than {@link limits.gitChangedPaths}: then `isComplete` is false.
    */
-  async changedPaths(from: string, to: string): Promise<{ paths: string[]; isComplete: boolean }> {
-    const args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", checkCommit(from), checkCommit(to)];
-    const all = (await this.#git(args)).stdout.split("\0").filter(Boolean);
-    return { paths: all.slice(0, limits.gitChangedPaths), isComplete: all.length <= limits.gitChangedPaths };
+  async changedPaths(from: string, to: string): Promise<ChangedPaths> {
+    await this.#ready();
+    return await changedPaths(this.#environment, this.folder, [from, to], this.#signal);
   }
 
   /** The message of a commit, whole. */
@@ -207,6 +283,10 @@ export class Mirror {
    * @throws {@link MergeConflictError}; SeatrialError `not-found` when a commit is not here.
    */
   async mergeOf(base: string, heads: readonly string[]): Promise<string> {
+    return await this.#hold(async () => await this.#mergeOf(base, heads));
+  }
+
+  async #mergeOf(base: string, heads: readonly string[]): Promise<string> {
     const commits = [base, ...heads].map(checkCommit);
     const missing = await this.#missing(commits);
     if (missing.length > 0) throw new SeatrialError("not-found", `the mirror ${this.folder} has no commit ${missing.join(", ")}`);
@@ -225,33 +305,188 @@ export class Mirror {
       if (index < heads.length - 1) current = await commitTree(tree, [current, head]);
     }
     const merge = await commitTree(tree, commits);
-    await this.keep(merge);
+    await this.#holdFast([merge]);
     return merge;
   }
 
-  /** Holds a commit, and all that it needs, from today on for as long as {@link maintain} is told to. */
-  async keep(commit: string): Promise<void> {
-    await this.#git(["update-ref", this.#keptRef(checkCommit(commit)), commit]);
+  /**
+   * Holds commits, and all that they need, from today on for as long as {@link maintain} is told to. Once a day it costs something.
+   * @returns those that are not here.
+   */
+  async keep(commits: readonly string[]): Promise<string[]> {
+    const today = this.#keptToday();
+    const others = commits.map(checkCommit).filter((commit) => !today.has(commit));
+    if (others.length === 0) return [];
+    // What is not here is nobody's to remove.
+    if (this.#collecting && (await this.#missing(others)).length === others.length) return others;
+    return await this.#hold(async () => {
+      const missing = await this.#missing(others);
+      await this.#holdFast(others.filter((commit) => !missing.includes(commit)));
+      return missing;
+    });
   }
 
-  /** Lets go of what was not used for so many days, and packs what is left when it is worth the work. */
-  async maintain(keptDays: number): Promise<void> {
-    const oldest = dayOf(new Date(this.#now().getTime() - keptDays * 86_400_000));
-    const refs = (await this.#git(["for-each-ref", "--format=%(refname)", keptPrefix])).stdout.split("\n").filter(Boolean);
-    const old = refs.filter((ref) => ref.slice(keptPrefix.length) < oldest);
-    if (old.length > 0) await this.#git(["update-ref", "--stdin"], { input: old.map((ref) => `delete ${ref}\n`).join("") });
-    await this.#git(["gc", "--auto", "--quiet"], {
-      settings: [
-        ["gc.auto", "6700"],
-        ["gc.autoDetach", "false"],
-      ],
-      timeoutMs: limits.gitFetchMs,
+  /**
+   * Makes one pack of many, as soon as there are many; from time to time packs all that is held and lets go of what was not kept for so
+   * many days. A process of git that takes too long is ended, and leaves all as it was.
+   * @param held commits that stay, however old; they are kept anew. @returns whether it was removed, as nothing is held in it any more.
+   */
+  async maintain(
+    keptDays: number,
+    held: () => Promise<ReadonlySet<string>> = async () => await Promise.resolve(new Set()),
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    const openedMs = await changedMsOf(join(this.folder, "HEAD")); // What follows opens it too.
+    using collects = tryLock(join(this.folder, "seatrial.collect"));
+    if (!collects) return false; // Another process is at it.
+    await sweep(this.folder, this.#now());
+    const ageMs = this.#now().getTime() - (await changedMsOf(join(this.folder, collectedFile)));
+    if (ageMs >= limits.gitCollectEveryMs) {
+      await this.#collect(keptDays, await held(), signal);
+      return this.#now().getTime() - openedMs >= limits.gitMirrorUnusedMs && (await this.remove("when-empty"));
+    }
+    if (await hasManyFiles(this.folder)) await this.#pack(["--geometric=2"], signal);
+    return false;
+  }
+
+  /** Removes the mirror unless somebody is at work in it; the next use makes it anew. @returns whether it did. */
+  async remove(when: "always" | "when-empty" = "always"): Promise<boolean> {
+    if (this.#fetches.size > 0) return false;
+    return await this.#alone(async () => {
+      using opens = tryLock(join(this.folder, openLock));
+      if (!opens || (when === "when-empty" && (await this.#refs()).length > 0)) return false;
+      // One step, whatever comes: what is half removed is no mirror any more.
+      const gone = join(dirname(this.folder), `${gonePrefix}${basename(this.folder)}`);
+      await rm(gone, { recursive: true, force: true });
+      await rename(this.folder, gone);
+      this.#made = undefined;
+      this.#kept = { day: "", commits: new Set() };
+      await rm(gone, { recursive: true, force: true });
+      return true;
     });
+  }
+
+  /** What its packs take. */
+  async bytes(): Promise<number> {
+    return await bytesIn(join(this.folder, packs));
+  }
+
+  /** The last day on which something was fetched, made or kept; empty when there was none. */
+  async usedDay(): Promise<string> {
+    return (await this.#refs()).at(-1)?.day ?? "";
   }
 
   /** Resolves when no fetch runs. */
   async idle(): Promise<void> {
     await this.#turn;
+  }
+
+  /** Packs what is held, lets go of what is old, and removes what nothing has held for some time. */
+  async #collect(keptDays: number, held: ReadonlySet<string>, signal: AbortSignal | undefined): Promise<void> {
+    await this.keep([...held]);
+    const refs = await this.#refs();
+    const missing = new Set(await this.#missing([...new Set(refs.map(({ commit }) => commit))]));
+    // One that a disk lost would keep git from everything.
+    await this.#drop(refs.filter(({ commit }) => missing.has(commit)));
+    const marker = join(this.folder, collectedFile);
+    await this.#mark(marker);
+    const expires = Math.floor((this.#now().getTime() - limits.gitGraceMs) / 1000);
+    const isDone = await this.#alone(async () => {
+      await this.#pack(["-a", "--cruft", `--cruft-expiration=@${expires} +0000`], signal);
+      return true;
+    }).catch(async (error: unknown) => {
+      // What took too long, or cannot be done, is not begun again soon.
+      if (signal?.aborted || this.#signal.aborted) await rm(marker, { force: true });
+      throw error;
+    });
+    if (!isDone) {
+      await rm(marker, { force: true });
+      return;
+    }
+    const oldest = dayOf(new Date(this.#now().getTime() - keptDays * 86_400_000));
+    // The last day alone counts; and what another needs, which is held for as long, needs no ref: git looks at all of them for each fetch.
+    const newest = new Map(refs.filter(({ commit }) => !missing.has(commit)).map(({ commit, day }) => [commit, day]));
+    const needed = await this.#neededIn(newest);
+    const isOver = ({ commit, day }: Held) => day < oldest || day < newest.get(commit)! || needed.has(commit);
+    await this.#drop(refs.filter((ref) => !missing.has(ref.commit) && isOver(ref)));
+  }
+
+  /** Those that are a parent of one that is held for as long. */
+  async #neededIn(days: ReadonlyMap<string, string>): Promise<Set<string>> {
+    const input = [...days.keys()].map((commit) => `${commit}\n`).join("");
+    const options = { input, outputBytes: limits.gitHeldBytes };
+    const { stdout } = await this.#git(["rev-list", "--no-walk=unsorted", "--parents", "--stdin"], options);
+    const families = stdout.split("\n").map((line) => line.split(" "));
+    return new Set(
+      families.flatMap(([child, ...parents]) => parents.filter((parent) => days.has(parent) && days.get(parent)! <= days.get(child!)!)),
+    );
+  }
+
+  /** Says when it was collected last. */
+  async #mark(path: string): Promise<void> {
+    await writeFile(path, "");
+    await utimes(path, this.#now(), this.#now());
+  }
+
+  async #pack(flags: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    const signals = signal ? AbortSignal.any([this.#signal, signal]) : this.#signal;
+    const options = { folder: this.folder, timeoutMs: limits.gitCollectMs, signal: signals, settings: packSettings };
+    await git(this.#environment, ["pack-refs", "--all", "--prune"], options);
+    await gitRemote(this.#environment, ["repack", "-d", "-l", "-q", ...flags], options);
+  }
+
+  /** Refs that hold commits, by day. */
+  async #refs(): Promise<Held[]> {
+    const args = ["for-each-ref", "--format=%(refname:lstrip=3)", keptRefs];
+    const { stdout } = await this.#git(args, { outputBytes: limits.gitHeldBytes });
+    return stdout
+      .split("\n")
+      .filter(Boolean)
+      .map((name) => {
+        const [day, commit] = name.split("/") as [string, string];
+        return { day, commit };
+      });
+  }
+
+  async #drop(refs: readonly Held[]): Promise<void> {
+    if (refs.length === 0) return;
+    const input = refs.map(({ day, commit }) => `delete ${keptRefs}/${day}/${commit}\n`).join("");
+    await this.#git(["update-ref", "--stdin"], { input });
+  }
+
+  async #holdFast(commits: readonly string[]): Promise<void> {
+    if (commits.length === 0) return;
+    const today = this.#keptToday();
+    const refs = commits.map((id) => this.#keptRef(id));
+    const input = refs.map((ref, index) => `update ${ref} ${commits[index]}\n`).join("");
+    const settings: GitSetting[] = [["core.filesRefLockTimeout", String(limits.gitRefLockMs)]];
+    const update = async () => await this.#git(["update-ref", "--stdin"], { input, settings });
+    await update().catch(async (error: unknown) => {
+      if (!(error instanceof CommandFailedError) || !/\.lock': File exists/.test(error.stderr)) throw error;
+      // Whoever has had it for so long was killed.
+      for (const ref of refs) await rm(join(this.folder, `${ref}.lock`), { force: true });
+      await update();
+    });
+    for (const commit of commits) today.add(commit);
+  }
+
+  /** What may rely on objects that nothing holds waits for a collection, which may be removing them. */
+  async #hold<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#collecting) await this.#collecting;
+    this.#holding++;
+    try {
+      return await work();
+    } finally {
+      this.#holding--;
+    }
+  }
+
+  /** Work beside which nothing that {@link #hold} has is done. @returns false, with nothing done, when something is being done. */
+  async #alone(work: () => Promise<boolean>): Promise<boolean> {
+    if (this.#holding > 0 || this.#collecting) return false;
+    const done = work();
+    this.#collecting = done.catch(() => {}).finally(() => (this.#collecting = undefined));
+    return await done;
   }
 
   async #mergeTrees(ours: string, theirs: string): Promise<string> {
@@ -281,29 +516,20 @@ export class Mirror {
 
   async #missing(commits: readonly string[]): Promise<string[]> {
     if (commits.length === 0) return [];
-    const { stdout } = await this.#git(["cat-file", "--batch-check=%(objectname) %(objecttype)"], { input: `${commits.join("\n")}\n` });
+    const options = { input: `${commits.join("\n")}\n`, outputBytes: limits.gitHeldBytes };
+    const { stdout } = await this.#git(["cat-file", "--batch-check=%(objectname) %(objecttype)"], options);
     const present = new Set(stdout.split("\n").filter((line) => line.endsWith(" commit")));
     return commits.filter((id) => !present.has(`${id} commit`));
   }
 
-  async #fetch(
-    source: GitSource,
-    settings: ReturnType<typeof settingsOf>,
-    refspecs: readonly string[],
-    flags: readonly string[],
-  ): Promise<void> {
-    const quiet = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-show-forced-updates"];
-    try {
-      await this.#ready();
-      const options = { folder: this.folder, settings, timeoutMs: limits.gitFetchMs, signal: this.#signal };
-      await gitRemote(this.#environment, ["fetch", ...quiet, ...flags, "--", source.url, ...refspecs], options);
-    } catch (error) {
-      throw fetchError(source, error);
-    }
+  #keptToday(): Set<string> {
+    const day = dayOf(this.#now());
+    if (this.#kept.day !== day) this.#kept = { day, commits: new Set() };
+    return this.#kept.commits;
   }
 
   #keptRef(commit: string): string {
-    return `${keptPrefix}${dayOf(this.#now())}/${commit}`;
+    return `${keptRefs}/${dayOf(this.#now())}/${commit}`;
   }
 
   async #ready(): Promise<void> {
@@ -324,7 +550,10 @@ export class Mirror {
   /** What is there already is left as it is; what a kill left half-made is completed. */
   async #make(): Promise<void> {
     makeFolder(this.folder, 0o700);
-    using _lock = await lock(join(this.folder, "seatrial.lock"), `mirror ${this.folder}`, this.#signal);
+    using _lock = await lock(join(this.folder, openLock), `mirror ${this.folder}`, this.#signal);
+    await sweep(this.folder, this.#now());
+    const marker = join(this.folder, collectedFile);
+    if ((await changedMsOf(marker)) === 0) await this.#mark(marker);
     await git(this.#environment, ["init", "--quiet", "--bare", "--template=", "--", this.folder], { signal: this.#signal });
     // Newer versions of git take attributes, and with them ways to merge, from HEAD: it names nothing.
     await git(this.#environment, ["symbolic-ref", "HEAD", "refs/seatrial/none"], { folder: this.folder, signal: this.#signal });
@@ -339,26 +568,13 @@ export function mergeIdentity(time: number): Record<string, string> {
   );
 }
 
-function dayOf(time: Date): string {
-  return time.toISOString().slice(0, 10);
+/** The folder of a mirror below that of all; also how {@link Upkept.held} names it. */
+export function placeOf(forge: string, repositoryId: string): string {
+  return join(forge, `${repositoryId}.git`);
 }
 
-function fetchError(source: GitSource, error: unknown): unknown {
-  const what = `cannot fetch from ${source.url}`;
-  if (error instanceof CommandFailedError) {
-    const said = error.stderr.trim().split("\n").slice(0, limits.errorTailLines).join("; ");
-    if (/not our ref|couldn't find remote ref|unadvertised object|does not appear to be a git|repository '.*' not found/i.test(said)) {
-      return new SeatrialError("not-found", `${what}: ${said}`, { cause: error });
-    }
-    if (/Authentication failed|could not read (Username|Password)|returned error: 40[13]|dubious ownership/i.test(said)) {
-      return new SeatrialError("refused", `${what}: ${said}`, { cause: error, hint: "check the forge's token and what it may read" });
-    }
-    return new SeatrialError("unreachable", `${what}: ${said}`, { cause: error, retryable: true });
-  }
-  if (error instanceof SeatrialError && error.code === "timeout") {
-    return new SeatrialError("timeout", `${what}: ${error.message}`, { cause: error, retryable: true });
-  }
-  return error;
+function dayOf(time: Date): string {
+  return time.toISOString().slice(0, 10);
 }
 
 /** The promise, or the signal's reason when that comes first; the work goes on. */

@@ -38,7 +38,7 @@ async function bench(more: { pathVariable?: string; bigFile?: number } = {}): Pr
   const commit = await upstream.commit({ "a.txt": "two\n", ...(noise ? { noise } : {}) });
   const mirrors = new Mirrors({ environment: testEnvironment, folder: join(folder.path, "mirrors"), now: () => new Date() });
   const mirror = mirrors.of("lab", "1");
-  await mirror.fetch({ url: upstream.folder }, { refs: ["refs/heads/*"] });
+  await mirror.fetch({ url: upstream.folder }, { commits: [commit, other] });
   const variables = { ...testEnvironment.variables, ...(more.pathVariable ? { TMPDIR: more.pathVariable } : {}) };
   const uploads = new UploadPack({ ...testEnvironment, variables });
   const served = { folder: mirror.folder, commits: [commit] };

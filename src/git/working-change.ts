@@ -11,6 +11,15 @@ import { type EventName, type Source, workingTree } from "../resources/run.ts";
 import { git } from "./git.ts";
 import type { Snapshot } from "./worktree.ts";
 
+/** A change of a working tree, and what a forge would tell of it beside. */
+export interface WorkingChange {
+  source: Source;
+  /** Name, and its commit; "" where it has none. */
+  defaultBranch: { name: string; sha: string };
+  /** Of the last commit; "" where there is none. */
+  message: string;
+}
+
 /**
  * The change, for an event; without one, a pull request when HEAD is ahead of the default branch, else a push.
  * @throws SeatrialError `usage` when a pull request is asked for and there is no branch that it could go to.
@@ -20,18 +29,19 @@ export async function workingChange(
   { folder, head, commit }: Snapshot,
   wanted: EventName | undefined,
   signal: AbortSignal,
-): Promise<Source> {
+): Promise<WorkingChange> {
   const ask = async (...args: string[]) => {
     // GIT_DIR and its kin of a hook that calls us point elsewhere: git() leaves them out.
     const { stdout, exitCode } = await git(environment, ["-C", folder, ...args], { okCodes: [0, 1, 2, 128], signal });
     return exitCode === 0 ? stdout.trim() : "";
   };
-  const [branch, remoteHead, origin, name, email] = await Promise.all([
+  const [branch, remoteHead, origin, name, email, message] = await Promise.all([
     ask("symbolic-ref", "--quiet", "--short", "HEAD"),
     ask("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"),
     ask("config", "--get", "remote.origin.url"),
     ask("config", "--get", "user.name"),
     ask("config", "--get", "user.email"),
+    ask("log", "-1", "--format=%B"),
   ]);
   const defaultRef = await firstThere(ask, remoteHead, "main", "master");
   const defaultBranch = defaultRef.ref.replace(/^origin\//, "");
@@ -42,22 +52,20 @@ export async function workingChange(
   const sender = { id: email || "local", login: name || "local" };
   const repository = { id: createHash("sha256").update(folder).digest("hex").slice(0, 16), name: repositoryName(origin, folder) };
   const common = { forge: workingTree, repository, lane: "trusted" as const, commit, sender };
+  const beside = { defaultBranch: { name: defaultBranch || "main", sha: base }, message };
   if (event !== "pull_request") {
-    const ref = event === "merge_group" ? defaultBranch || "main" : branch || "HEAD";
-    return { ...common, event, ref: branch ? `refs/heads/${branch}` : `refs/heads/${defaultBranch || "main"}`, base: { ref, sha: commit } };
+    const ref = event === "merge_group" ? beside.defaultBranch.name : branch || "HEAD";
+    const source = { ...common, event, ref: `refs/heads/${branch || beside.defaultBranch.name}`, base: { ref, sha: commit } };
+    return { source, ...beside };
   }
   if (base === "") {
     throw new SeatrialError("usage", `there is no branch in ${folder} that a pull request could go to`, {
       hint: "git fetch, or git remote set-head origin --auto; or run with --event push",
     });
   }
-  return {
-    ...common,
-    event,
-    ref: "refs/pull/0/merge",
-    base: { ref: defaultBranch, sha: base },
-    heads: [{ sha: commit, ref: branch || "HEAD", repositoryId: repository.id, author: sender }],
-  };
+  const heads = [{ sha: commit, ref: branch || "HEAD", repositoryId: repository.id, author: sender }];
+  const source = { ...common, event, ref: "refs/pull/0/merge", base: { ref: defaultBranch, sha: base }, heads };
+  return { source, ...beside };
 }
 
 /**

@@ -66,6 +66,20 @@ export class Caches {
     return isSeen ? cacheOf(row) : undefined;
   }
 
+  /** Those of a repository with one of these digests, the oldest first. */
+  async withDigests(repository: string, digests: readonly string[]): Promise<(Cache & { version: string })[]> {
+    if (digests.length === 0) return [];
+    const rows = await this.#database.read
+      .selectFrom("caches")
+      .selectAll()
+      .where("repository", "=", repository)
+      .where("digest", "in", [...digests])
+      .orderBy("created_ms")
+      .orderBy("id")
+      .execute();
+    return rows.map((row) => ({ ...cacheOf(row), version: row.version }));
+  }
+
   /** Whether the place's own ref has that key: then it is not saved again. */
   async has(place: CachePlace, version: string, key: string): Promise<boolean> {
     const rows = await this.#visible({ ...place, refs: place.refs.slice(0, 1) }, version);

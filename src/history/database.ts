@@ -20,6 +20,11 @@ export interface Database<S> {
   readonly kind: "sqlite" | "postgres";
   /** For reading. On SQLite a connection of its own: a long query holds up no write. It sees every commit that was acknowledged. */
   readonly read: Kysely<S>;
+  /**
+   * For a row by its key that is asked for now and then: on SQLite by the connection that writes, so that the other one's thread can end
+   * while nobody looks at anything. It waits for the commits that were asked for before.
+   */
+  readonly lookup: Kysely<S>;
   /** kysely's tag for what its builder cannot say; here, so that nobody needs to import it. */
   readonly sql: Sql;
   /**
@@ -29,6 +34,11 @@ export interface Database<S> {
    * @throws SeatrialError `timeout` (retryable) when too much is waiting, or another process keeps the file; what the work throws.
    */
   commit<T>(work: (transaction: Transaction<S>) => Promise<T>): Promise<T>;
+  /**
+   * Called first by a work that writes what follows from what it reads: of those with the same key one is done at a time, until its
+   * transaction ends. SQLite does no others in any case.
+   */
+  alone(transaction: Transaction<S>, key: string): Promise<void>;
   /** Finishes what was asked for, and ends. */
   close(): Promise<void>;
 }
@@ -88,8 +98,12 @@ export async function openDatabase<S>(options: DatabaseOptions): Promise<Databas
   return {
     kind,
     read,
+    lookup: write,
     sql,
     commit: async (work) => await commits.add(work),
+    alone: async (transaction, key) => {
+      if (kind === "postgres") await sql`select pg_advisory_xact_lock(hashtextextended(${key}, 0))`.execute(transaction);
+    },
     close: async () => {
       await commits.close();
       await end();

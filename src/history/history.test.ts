@@ -1,9 +1,12 @@
 import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { once } from "node:events";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { limits } from "../base/limits.ts";
+import { waitFor } from "../base/wait.ts";
 import { describeHistory } from "./conformance.ts";
 import { openHistory } from "./history.ts";
 import { dateAt } from "./testdata/resources.ts";
@@ -45,6 +48,28 @@ test("two that write to one file wait for each other", async () => {
     ),
   );
   for (const key of ["0-0", "0-49", "1-0", "1-49"]) expect(await both[0]!.state.get(key)).toBe("x");
+});
+
+test.runIf(process.platform === "linux")("the thread that reads ends when nothing was asked for a while, and comes back", async () => {
+  const directory = await folder();
+  const history = await openHistory({ sqlite: { directory } });
+  onTestFinished(async () => await history.close());
+  const threads = () =>
+    readdirSync("/proc/self/task").filter((id) => directory.startsWith(readFileSync(`/proc/self/task/${id}/comm`, "utf8").trim())).length;
+  expect(threads(), "nothing was read").toBe(1);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  for (let round = 0; round < 2; round++) {
+    expect((await history.queries.runs({ limit: 1 })).items).toEqual([]);
+    vi.advanceTimersByTime(limits.databaseIdleMs - 1);
+    expect(await history.queries.run("none")).toBeUndefined();
+    vi.advanceTimersByTime(limits.databaseIdleMs - 1);
+    expect(threads(), "it was asked").toBe(2);
+    vi.advanceTimersByTime(1);
+    vi.useRealTimers();
+    await waitFor("the thread's end", () => (threads() === 1 ? true : undefined), { timeoutMs: 5_000, pollMs: 10 });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  }
 });
 
 test("killed in the middle, it has everything that it said was stored", async () => {

@@ -24,6 +24,7 @@ export class Locks {
   /** Changes what is there, whoever else does so at the same time. Nothing happens when there is none. */
   async change(attempt: string, change: (document: string) => string): Promise<void> {
     await this.#database.commit(async (transaction) => {
+      await this.#database.alone(transaction, `lock ${attempt}`);
       const row = await transaction.selectFrom("locks").select("document").where("attempt", "=", attempt).executeTakeFirst();
       if (row)
         await transaction

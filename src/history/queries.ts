@@ -117,6 +117,26 @@ export class Queries {
     return pageOf(await query.execute(), request, runSummary, ({ created_ms, uid }) => [created_ms, uid]);
   }
 
+  /** What runs that were made before are of. */
+  async *sourcesBefore(before: Date): AsyncGenerator<Run["spec"]["source"]> {
+    let from: [number, string] = [-1, ""];
+    for (;;) {
+      const rows = await this.#database.read
+        .selectFrom("runs")
+        .select(["created_ms", "uid", "resource"])
+        .where("created_ms", "<", before.getTime())
+        .where((value) => value(value.refTuple("created_ms", "uid"), ">", value.tuple(from[0], from[1])))
+        .orderBy("created_ms")
+        .orderBy("uid")
+        .limit(limits.pageItemsMost)
+        .execute();
+      for (const { resource } of rows) yield (JSON.parse(resource) as Stored<Run>).spec.source;
+      const last = rows.at(-1);
+      if (!last) return;
+      from = [last.created_ms, last.uid];
+    }
+  }
+
   /** The run of that name, the newest if a name came twice, as it was projected last; and the first page of its jobs. */
   async run(name: string): Promise<{ summary: RunSummary; run: Stored<Run>; jobs: Page<JobRunSummary> } | undefined> {
     const row = await this.#database.read

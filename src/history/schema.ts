@@ -154,6 +154,8 @@ export interface UploadRow {
   /** Null while its files come. */
   finished_ms: number | null;
   expires_ms: number | null;
+  /** What whoever began it called the request; null where it did not. */
+  request: string | null;
 }
 
 export interface CacheRow {
@@ -271,4 +273,5 @@ export const historyMigrations: readonly Migration[] = [
       version ${text} not null, key ${text} not null, size ${integer} not null, digest ${text} not null, object ${text} not null,
       created_ms ${integer} not null, used_ms ${integer} not null, unique (repository, lane, ref, version, key))`,
   ],
+  ({ text }) => [`alter table uploads add column request ${text}`],
 ];

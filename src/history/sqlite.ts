@@ -162,34 +162,30 @@ export async function sqliteDialect(options: SqliteOptions): Promise<Dialect> {
   const { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } = await import("kysely");
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => new SqliteThreadDriver(() => started ?? new SqliteThread(options)),
+    createDriver: () => new SqliteThreadDriver(options, started),
     createIntrospector: (database) => new SqliteIntrospector(database),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
 }
 
-/** Kysely lets one caller at a time have the connection, so that transactions do not mix. */
+/**
+ * Kysely lets one caller at a time have the connection, so that transactions do not mix. A thread holds 13 MB: one that reads ends when
+ * nothing was asked for a while, and another begins with the next query.
+ */
 class SqliteThreadDriver implements Driver {
-  readonly #start: () => SqliteThread;
-  #thread: SqliteThread | undefined;
-  #connection: DatabaseConnection | undefined;
+  readonly #options: SqliteOptions;
+  readonly #connection: DatabaseConnection;
+  #started: SqliteThread | undefined;
+  #thread: Promise<SqliteThread> | undefined;
+  #asked = 0;
+  #rest: NodeJS.Timeout | undefined;
 
-  constructor(start: () => SqliteThread) {
-    this.#start = start;
-  }
-
-  async init(): Promise<void> {
-    const thread = this.#start();
-    try {
-      await thread.open();
-    } catch (error) {
-      await thread.close();
-      throw error;
-    }
-    this.#thread = thread;
+  constructor(options: SqliteOptions, started: SqliteThread | undefined) {
+    this.#options = options;
+    this.#started = started;
     this.#connection = {
       executeQuery: async <R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> => {
-        const { rows, changes } = await thread.query(sql, parameters);
+        const { rows, changes } = await this.#query(sql, parameters);
         return { rows: (rows ?? []) as R[], ...(changes === undefined ? {} : { numAffectedRows: BigInt(changes) }) };
       },
       streamQuery: () => {
@@ -198,29 +194,66 @@ class SqliteThreadDriver implements Driver {
     };
   }
 
+  /** Also where nothing will be asked: a file that is no database is told of at the start. */
+  async init(): Promise<void> {
+    await (this.#thread ??= this.#open());
+  }
+
   async acquireConnection(): Promise<DatabaseConnection> {
-    return await Promise.resolve(this.#connection!);
+    return await Promise.resolve(this.#connection);
   }
 
   async releaseConnection(): Promise<void> {}
 
   /** IMMEDIATE: whoever will write waits here, where nothing has been read yet, and not in the middle. */
   async beginTransaction(): Promise<void> {
-    await this.#thread!.query("begin immediate", []);
+    await this.#query("begin immediate");
   }
 
   async commitTransaction(): Promise<void> {
-    await this.#thread!.query("commit", []);
+    await this.#query("commit");
   }
 
   /** A full disk has rolled it back already: then that is the error to be told, not this one. */
   async rollbackTransaction(): Promise<void> {
-    await this.#thread!.query("rollback", []).catch((error: unknown) => {
+    await this.#query("rollback").catch((error: unknown) => {
       if (!/no transaction is active/.test(messageOf(error))) throw error;
     });
   }
 
   async destroy(): Promise<void> {
-    await this.#thread?.close();
+    clearTimeout(this.#rest);
+    await (await this.#thread)?.close();
+  }
+
+  async #query(sql: string, parameters: readonly unknown[] = []): Promise<WorkerAnswer> {
+    clearTimeout(this.#rest);
+    this.#asked++;
+    try {
+      return await (await (this.#thread ??= this.#open())).query(sql, parameters);
+    } finally {
+      this.#asked--;
+      if (this.#options.isReadOnly && this.#asked === 0) this.#rest = setTimeout(() => this.#end(), limits.databaseIdleMs).unref();
+    }
+  }
+
+  async #open(): Promise<SqliteThread> {
+    const thread = this.#started ?? new SqliteThread(this.#options);
+    this.#started = undefined;
+    try {
+      await thread.open();
+      return thread;
+    } catch (error) {
+      this.#thread = undefined;
+      await thread.close();
+      throw error;
+    }
+  }
+
+  #end(): void {
+    const ended = this.#thread;
+    this.#thread = undefined;
+    // One that fails at its end has nothing that anybody waits for.
+    void ended?.then(async (thread) => await thread.close()).catch(() => {});
   }
 }

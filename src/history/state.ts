@@ -1,5 +1,5 @@
 /** Small values that a part of the server must find again: how far a repository was looked at, when something was done last. */
-import { sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { Database } from "./database.ts";
 import type { HistoryTables } from "./schema.ts";
 
@@ -11,7 +11,12 @@ export class State {
   }
 
   async get(key: string): Promise<string | undefined> {
-    return (await this.#database.read.selectFrom("state").select("value").where("key", "=", key).executeTakeFirst())?.value;
+    return await this.#get(key, this.#database.read);
+  }
+
+  /** The same for those who ask every few seconds, whether anything happens or not: it needs no thread that does nothing else. */
+  async poll(key: string): Promise<string | undefined> {
+    return await this.#get(key, this.#database.lookup);
   }
 
   async set(key: string, value: string, now: Date): Promise<void> {
@@ -46,5 +51,9 @@ export class State {
   /** No error when there is none. */
   async delete(key: string): Promise<void> {
     await this.#database.commit(async (transaction) => await transaction.deleteFrom("state").where("key", "=", key).execute());
+  }
+
+  async #get(key: string, by: Kysely<HistoryTables>): Promise<string | undefined> {
+    return (await by.selectFrom("state").select("value").where("key", "=", key).executeTakeFirst())?.value;
   }
 }

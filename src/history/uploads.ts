@@ -39,8 +39,13 @@ export function uploadFolder(name: string): string {
   return `uploads/${name}/`;
 }
 
-/** `begun`: and the objects of these keys were of one that it replaces; `taken`: the name is given, by that JobRun. */
-export type UploadBegun = { state: "begun"; id: number; replaced: string[] } | { state: "taken"; by: string };
+/** Where the objects of an upload are, below the prefix of its attempt. Not by its name: what removes those of one before it would remove them, too. */
+export function uploadObjects(id: number): string {
+  return `uploads/${id}`;
+}
+
+/** `begun`: and the objects of these keys were of one that it replaces; `taken`: the name is given, by that JobRun; `full`: the attempt has as many as it may. */
+export type UploadBegun = { state: "begun"; id: number; replaced: string[] } | { state: "taken"; by: string } | { state: "full" };
 
 export class Uploads {
   readonly #database: Database<HistoryTables>;
@@ -51,15 +56,17 @@ export class Uploads {
 
   /**
    * Takes a name. What an attempt before left of the same job is replaced, and what this one has not finished.
-   * @param options.mayReplace also one that is finished, whosever it is in this run.
+   * @param options.mayReplace also one that is finished, whosever it is in this run. @param options.request what tells this request from others: the same
+   * again changes nothing, and has the same answer. @param options.most how many the attempt may have. Default: no bound.
    */
   async begin(
     { run, runAttempt, jobRun, attempt }: UploadOwner,
     name: string,
-    options: { mayReplace: boolean; expiresAt?: Date | undefined },
+    options: { mayReplace: boolean; expiresAt?: Date | undefined; request?: string | undefined; most?: number },
     now: Date,
   ): Promise<UploadBegun> {
     return await this.#database.commit(async (transaction): Promise<UploadBegun> => {
+      await this.#database.alone(transaction, `upload ${run} ${name}`);
       const before = await transaction
         .selectFrom("uploads")
         .selectAll()
@@ -67,6 +74,9 @@ export class Uploads {
         .where("name", "=", name)
         .where("run_attempt", "=", runAttempt)
         .executeTakeFirst();
+      if (before?.attempt === attempt && before.request !== null && before.request === options.request)
+        return { state: "begun", id: Number(before.id), replaced: [] };
+      if ((await countOf(transaction, attempt)) >= (options.most ?? Infinity)) return { state: "full" };
       const isOwn = before?.job_run === jobRun && (before.attempt !== attempt || before.finished_ms === null);
       if (before && !isOwn && !options.mayReplace) return { state: "taken", by: before.job_run };
       const replaced = before ? await removeUpload(transaction, before) : [];
@@ -83,21 +93,12 @@ export class Uploads {
           created_ms: now.getTime(),
           finished_ms: null,
           expires_ms: options.expiresAt?.getTime() ?? null,
+          request: options.request ?? null,
         })
         .returning("id")
         .executeTakeFirstOrThrow();
       return { state: "begun", id: Number(id), replaced };
     });
-  }
-
-  /** How many an attempt has, also those that it never finished. */
-  async countOf(attempt: string): Promise<number> {
-    const { count } = await this.#database.read
-      .selectFrom("uploads")
-      .select((value) => value.fn.countAll<number | string>().as("count"))
-      .where("attempt", "=", attempt)
-      .executeTakeFirstOrThrow();
-    return Number(count);
   }
 
   /** The upload of an attempt that is under way. */
@@ -172,6 +173,16 @@ export class Uploads {
 }
 
 type Reader = Pick<Transaction<HistoryTables>, "selectFrom">;
+
+/** Also those that were never finished. */
+async function countOf(reader: Reader, attempt: string): Promise<number> {
+  const { count } = await reader
+    .selectFrom("uploads")
+    .select((value) => value.fn.countAll<number | string>().as("count"))
+    .where("attempt", "=", attempt)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
 
 async function filesOf(reader: Reader, { attempt, name }: Pick<UploadRow, "attempt" | "name">): Promise<Upload["files"]> {
   const folder = uploadFolder(name);

@@ -17,6 +17,12 @@ export interface RunOptions {
   timeoutMs?: number | undefined;
   /** Called with each line of stdout and stderr as it comes. */
   onLine?: ((line: string) => void) | undefined;
+  /** Most that it, and each program that it starts, may have of memory: what asks for more is told that there is none. */
+  memoryBytes?: number | undefined;
+  /** Most that is taken of its output. Default: {@link limits.commandOutputBytes}. */
+  outputBytes?: number | undefined;
+  /** A file of this process that stdout goes to; the result has none of it then. */
+  stdout?: number | undefined;
   /** Exit codes that are answers, not failures. Default: 0 alone. */
   okCodes?: readonly number[];
   hint?: string;
@@ -55,16 +61,17 @@ export async function run(command: string, args: readonly string[], options: Run
     reject: false,
     all: true,
     stripFinalNewline: true,
-    maxBuffer: limits.commandOutputBytes,
+    maxBuffer: options.outputBytes ?? limits.commandOutputBytes,
     forceKillAfterDelay: limits.stopGraceMs,
     stdin: options.input === undefined ? "ignore" : "pipe",
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.input === undefined ? {} : { input: options.input }),
+    ...(options.stdout === undefined ? {} : { stdout: options.stdout as 1 }), // Its types know of the first two alone.
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
   };
   const { execa } = await import("execa"); // Loaded when it is needed: many commands run no program.
-  const child = execa(command, [...args], settings);
+  const child = execa(...boundedCommand(command, args, options.memoryBytes), settings);
   const lines = options.onLine ? eachLine(child.iterable({ from: "all" as never }), options.onLine) : undefined;
   const result = await child;
   await lines;
@@ -78,7 +85,7 @@ export async function run(command: string, args: readonly string[], options: Run
   if (result.timedOut) {
     throw new SeatrialError("timeout", `${shown}\n  was stopped after ${(options.timeoutMs ?? 0) / 1000} s\n${tail(stderr || stdout)}`);
   }
-  if (result.code === "ENOENT") {
+  if (result.code === "ENOENT" || (options.memoryBytes !== undefined && result.exitCode === 127)) {
     throw new SeatrialError("missing-program", `cannot start ${command}: there is no such program`, {
       hint: options.hint ?? "seatrial doctor lists the programs that are needed and how to get them",
       cause: result.cause,
@@ -87,11 +94,20 @@ export async function run(command: string, args: readonly string[], options: Run
   const ending =
     result.exitCode !== undefined
       ? `ended with exit code ${result.exitCode}`
-      : result.signal
-        ? `was ended by ${result.signal}`
-        : `could not be run: ${result.shortMessage}`;
+      : result.isMaxBuffer
+        ? `printed more than ${settings.maxBuffer as number} bytes, and was ended`
+        : result.signal
+          ? `was ended by ${result.signal}`
+          : `could not be run: ${result.shortMessage}`;
   const message = `${shown}\n  ${ending}${tail(stderr || stdout)}`;
   throw new CommandFailedError(message, { exitCode: result.exitCode, stdout, stderr }, options.hint);
+}
+
+/** A shell sets the bound, and becomes the program: Node cannot, and a program that runs already has taken what it wanted. */
+function boundedCommand(command: string, args: readonly string[], memoryBytes: number | undefined): [string, string[]] {
+  if (memoryBytes === undefined) return [command, [...args]];
+  const script = 'ulimit -d "$0" 2>/dev/null; exec "$@"';
+  return ["/bin/sh", ["-c", script, String(Math.ceil(memoryBytes / 1024)), command, ...args]];
 }
 
 /** The command as it can be pasted into a shell. */

@@ -57,6 +57,22 @@ export const hostSpecSchema = z.strictObject({
     })
     .optional()
     .describe("How much it takes."),
+  container: z
+    .strictObject({
+      memoryPercent: z
+        .int()
+        .min(1)
+        .max(100)
+        .optional()
+        .describe(
+          "Of the host's memory. Where the change is not trusted, and a fair share of all jobs at once is less, that. Unit: percent. Default: 75.",
+        ),
+      processes: z.int().min(64).max(4_194_304).optional().describe("Processes and threads at once. Default: 4096."),
+    })
+    .optional()
+    .describe(
+      "The most that one container of a job takes: its runner's, and each that the job asks for. `options` of a workflow may say less.",
+    ),
 });
 
 export const hostStatusSchema = z.strictObject({

@@ -69,6 +69,13 @@ export const jobRunSpecSchema = z.strictObject({
     .min(1)
     .max(1200)
     .describe("Name for people, with the cell: `integration (v1.36, deep)`, `caller / callee`; its check has it."),
+  workflowPath: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe(
+      "File of the called workflow that it is a job of: `.github/workflows/deploy.yml`, of another repository `OWNER/REPO/PATH@REF`. Default: the run's.",
+    ),
   cell: z.string().max(65_536).optional().describe("The matrix cell, as a JSON object. Default: none."),
   needs: z.array(z.string().max(1200)).max(256).optional().describe("Ids of the jobs that it needed; they have ended. Default: none."),
   needsContext: z.string().max(1_048_576).optional().describe("What `needs` is in expressions, as a JSON object: results and outputs."),

@@ -79,6 +79,16 @@ export const lockDocumentSchema = z.strictObject({
   actions: texts.describe("Commits of actions, by what `uses` says."),
   images: texts.describe("Digests of images of containers and services, by what the workflow says."),
   artifacts: texts.describe("Digests of the named artifacts of other jobs of its run that were there, of a job that downloads some."),
+  caches: z
+    .array(
+      z.strictObject({
+        key: z.string().describe("The key that was found."),
+        version: z.string().describe("Of what it holds, and how; another cannot be unpacked in its place."),
+        digest: z.string(),
+      }),
+    )
+    .optional()
+    .describe("Caches that it restored, in the order in which it asked for them. Default: none."),
   vars: texts.describe("Values of the variables that the job names."),
   secrets: z.array(z.string()).describe("Names of the secrets that the job names; their values are nowhere."),
   unpinned: z.array(z.string()).describe("What could differ although the fingerprints are equal; for people."),

@@ -25,6 +25,12 @@ export const repositorySpecSchema = z.strictObject({
     .describe("Providers of clusters that its jobs may ask for. Default: all."),
   hosts: hostChoiceSchema.optional().describe("Hosts that its jobs may run on. Default: all."),
   maxJobs: z.int().min(1).max(10_000).optional().describe("Jobs of it that run at once. Default: as many as there is room for."),
+  vars: z
+    .record(z.string().min(1).max(256), z.string().max(4096))
+    .optional()
+    .describe(
+      "Values of the `vars` context for its runs, but for those of forks. They are no secrets: whoever reads this resource, or a log, sees them. Example: `{REGISTRY: registry.example.org}`. Default: none.",
+    ),
   retentionDays: z
     .int()
     .min(2)

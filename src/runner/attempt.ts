@@ -249,7 +249,7 @@ const causes: Partial<Record<ErrorCode, Cause>> = { invalid: "invalid-workflow",
 function withContainers(assignment: AssignmentMessage, { loop, context }: Containers): AssignmentMessage {
   return {
     ...assignment,
-    contexts: { ...assignment.contexts, job: context } as AssignmentMessage["contexts"],
+    contexts: { ...assignment.contexts, job: { ...(assignment.contexts["job"] as object), ...context } } as AssignmentMessage["contexts"],
     steps: loop
       ? assignment.steps.map((step) => (step.run !== undefined && step.shell === undefined ? { ...step, shell: "sh" } : step))
       : assignment.steps,

@@ -3,6 +3,7 @@
  * folders, `!` takes away, `#` begins a comment, `~` is the home folder. A pattern that names a folder means all that is in it.
  *
  * Meaning: the README of `@actions/glob`. Links to files and folders are followed; one that leads into itself is not.
+ * Patterns are not turned into regular expressions, which with a few `*` can take for ever: the cost is the product of the lengths.
  */
 import { type Dirent, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
@@ -24,9 +25,15 @@ interface Pattern {
   isExcluded: boolean;
   /** The folder or file before the first part with a sign. */
   root: string;
-  /** Of a whole path, and of what is below one. */
-  regex: RegExp;
+  /** Of the names in a path, from the top; {@link many} stands for any number of names. */
+  parts: readonly (NamePattern | typeof many)[];
 }
+
+/** The sign for any number of whatever it is that is matched one by one. */
+const many = Symbol("many");
+
+/** A name as it is, or what its characters must be. */
+type NamePattern = string | readonly (((character: string) => boolean) | typeof many)[];
 
 export interface Found {
   /** Absolute paths of files (with `isWhole` also folders), in order. */
@@ -56,11 +63,14 @@ export function commonFolder(paths: readonly string[]): string {
   return common;
 }
 
-/** Whether a pattern for one name matches it: `*`, `?`, `[…]`, and `{a,b}` for alternatives. */
-export function matchesName(pattern: string, name: string): boolean {
-  const [, before, choices, after] = /^([^{]*)\{([^{}]*)\}(.*)$/s.exec(pattern) ?? [];
-  if (choices !== undefined) return choices.split(",").some((choice) => matchesName(before! + choice + after!, name));
-  return new RegExp(`^${partRegex(pattern)}$`, "s").test(name);
+/**
+ * Reads a pattern for one name: `*`, `?`, `[…]`, and `{a,b}` for alternatives. @returns whether a name is of it.
+ * @throws SeatrialError `invalid` for one with more than {@link limits.globChoices} alternatives.
+ */
+export function readNamePattern(pattern: string): (name: string) => boolean {
+  checkLength(pattern);
+  const patterns = choicesOf(pattern).map((each) => readName(each));
+  return (name) => patterns.some((each) => isName(each, name));
 }
 
 export function isBelow(path: string, folder: string): boolean {
@@ -114,7 +124,8 @@ class Walk {
 
   /** The last pattern that matches decides. */
   #isMatch(path: string): boolean {
-    return this.#patterns.findLast(({ regex }) => regex.test(path))?.isExcluded === false;
+    const names = namesIn(path);
+    return this.#patterns.findLast(({ parts }) => isSequence(parts, names, isName))?.isExcluded === false;
   }
 }
 
@@ -128,45 +139,86 @@ function readPattern(line: string, { cwd, home, isWhole }: GlobOptions): Pattern
     if (!home) throw new SeatrialError("invalid", `pattern ${JSON.stringify(text)}: there is no home folder, HOME is not set`);
     text = home + text.slice(1);
   }
-  const parts = resolve(cwd, text.replace(/\/+$/, "") || sep)
-    .split(sep)
-    .filter((part, i, all) => part !== "" && !(part === "**" && all[i - 1] === "**"));
+  checkLength(text);
+  const parts = namesIn(resolve(cwd, text.replace(/\/+$/, "") || sep));
   const firstSign = parts.findIndex((part) => /[*?[]/.test(part));
   const literal = firstSign === -1 ? parts : parts.slice(0, firstSign);
   // Whole paths alone are found as they are; a file's pattern means also what is below it, should it be a folder.
-  const end = isWhole && !isExcluded ? "$" : "(?:/.*)?$";
-  return { isExcluded, root: sep + literal.map(unescaped).join(sep), regex: new RegExp(`^${regexOf(parts)}${end}`, "s") };
+  const all = isWhole && !isExcluded ? parts : [...parts, "**"];
+  return {
+    isExcluded,
+    root: sep + literal.map(unescaped).join(sep),
+    parts: all.map((part) => (part === "**" ? many : readName(part))),
+  };
 }
 
-function regexOf(parts: readonly string[]): string {
-  return parts
-    .map((part, i) => {
-      if (part !== "**") return `/${partRegex(part)}`;
-      // At the end it is all that is below, and the folder itself.
-      return i === parts.length - 1 ? "(?:/.*)?" : "(?:/[^/]+)*";
-    })
-    .join("");
+function checkLength(pattern: string): void {
+  if (pattern.length > limits.globCharacters)
+    throw new SeatrialError("invalid", `pattern ${pattern.slice(0, 50)}… has more than ${limits.globCharacters} characters`);
 }
 
-function partRegex(part: string): string {
-  return part.replaceAll(
-    /\\(.)|\*+|\?|\[([!^]?)((?:\\.|[^\]\\])+)\]|[$()+.{}|^[\]\\/-]/g,
-    (match, escaped, not: string | undefined, set: string | undefined) => {
-      if (escaped !== undefined) return literalRegex(escaped as string);
-      if (match.startsWith("*")) return "[^/]*";
-      if (match === "?") return "[^/]";
-      if (set !== undefined) return `[${not ? "^/" : ""}${set.replaceAll(/[[\]^\\]/g, String.raw`\$&`)}]`;
-      return literalRegex(match);
-    },
-  );
+function namesIn(path: string): string[] {
+  return path.split(sep).filter((name) => name !== "");
 }
 
-function literalRegex(text: string): string {
-  return text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`);
+/** What `{a,b}` stands for, one after the other. */
+function choicesOf(pattern: string): string[] {
+  let all = [pattern];
+  for (;;) {
+    const next = all.flatMap((each) => {
+      const [, before, choices, after] = /^([^{]*)\{([^{}]*)\}(.*)$/s.exec(each) ?? [];
+      return choices === undefined ? each : choices.split(",").map((choice) => before! + choice + after!);
+    });
+    if (next.length > limits.globChoices)
+      throw new SeatrialError("invalid", `pattern ${pattern.slice(0, 50)} stands for more than ${limits.globChoices} others`);
+    if (next.every((each, i) => each === all[i])) return next;
+    all = next;
+  }
+}
+
+function readName(text: string): NamePattern {
+  if (!/[\\*?[]/.test(text)) return text;
+  return Array.from(text.matchAll(/\\(.)|(\*+)|(\?)|\[([!^]?)((?:\\.|[^\]\\])+)\]|./gsu), (match) => {
+    const [literal, escaped, stars, one, not, set] = match;
+    if (stars !== undefined) return many;
+    if (one !== undefined) return () => true;
+    if (set === undefined) return (character: string) => character === (escaped ?? literal);
+    const isIn = setOf(set);
+    return not ? (character: string) => !isIn(character) : isIn;
+  });
+}
+
+/** Characters and ranges between brackets. */
+function setOf(text: string): (character: string) => boolean {
+  const ranges = Array.from(text.matchAll(/(\\.|.)(?:-(\\.|.))?/gsu), ([, from, to = from]) => [unescaped(from!), unescaped(to!)] as const);
+  return (character) => ranges.some(([from, to]) => from <= character && character <= to);
+}
+
+function isName(pattern: NamePattern, name: string): boolean {
+  return typeof pattern === "string" ? pattern === name : isSequence(pattern, Array.from(name), (isCharacter, one) => isCharacter(one));
+}
+
+/** Whether items match values, one each, and {@link many} any number: when nothing else fits, the last of those takes one more. */
+function isSequence<Item, Value>(
+  items: readonly (Item | typeof many)[],
+  values: readonly Value[],
+  isMatch: (item: Item, value: Value) => boolean,
+): boolean {
+  let at = 0;
+  let last: { item: number; value: number } | undefined;
+  for (let i = 0; i < values.length;) {
+    const item = items[at];
+    if (item === many) last = { item: at++, value: i };
+    else if (at < items.length && isMatch(item!, values[i]!)) [at, i] = [at + 1, i + 1];
+    else if (last) [at, i] = [last.item + 1, ++last.value];
+    else return false;
+  }
+  while (items[at] === many) at++;
+  return at === items.length;
 }
 
 function unescaped(part: string): string {
-  return part.replaceAll(/\\(.)/g, "$1");
+  return part.replaceAll(/\\(.)/gs, "$1");
 }
 
 function kindOf(path: string): "file" | "folder" | undefined {

@@ -115,19 +115,23 @@ export class Controllers {
       wake: wake("cluster"),
       now,
     });
+    const repositoryOf = ({ spec: { source } }: Stored<Run>) => {
+      const found = repositories.get(repositoryName({ forge: source.forge, id: source.repository.id }));
+      return found && hasItsName(found) ? found : undefined;
+    };
     const runReconciler = new RunReconciler({
       store,
       runs,
       jobRuns,
       document: async (digest) => await stores.history.documents.get(digest),
-      varsOf: async (run) => await policy.varsOf(run),
+      varsOf: async (run) => await policy.varsOf(run, repositoryOf(run)),
       runsOn: async (labels, run, image, signal) => await policy.runsOn(labels, run, image, signal),
-      policyOf: ({ spec: { source } }) => {
-        const repository = repositories.get(repositoryName({ forge: source.forge, id: source.repository.id }));
-        const providers = repository && hasItsName(repository) ? repository.spec.providers : undefined;
-        return { rules: policy.rules, providers, whose: `repository ${source.repository.name}` };
-      },
-      urlsOf: (run) => policy.urlsOf(run),
+      policyOf: (run) => ({
+        rules: policy.rules,
+        providers: repositoryOf(run)?.spec.providers,
+        whose: `repository ${run.spec.source.repository.name}`,
+      }),
+      surroundingsOf: (run) => policy.surroundingsOf(run),
       groups,
       now,
     });

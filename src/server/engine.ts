@@ -17,7 +17,7 @@ import { secretsInKubeconfig } from "../clusters/kubeconfig.ts";
 import { writeFileWhole } from "../process/whole-file.ts";
 import { clusterName } from "../controllers/job-run/reconcile.ts";
 import type { Leadership } from "../controllers/runtime/epochs.ts";
-import { githubContext } from "../controllers/run/github-context.ts";
+import { githubContext, workflowOfJob } from "../controllers/run/github-context.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { UploadPack } from "../git/upload-pack.ts";
 import type { AttemptRecord } from "../history/attempts.ts";
@@ -27,6 +27,7 @@ import { openLogStore } from "../logs/log-store.ts";
 import { ToolVersions } from "../programs/tool-versions.ts";
 import { type JobRun, jobRunKind } from "../resources/job-run.ts";
 import { clusterKind } from "../resources/kinds.ts";
+import { repositoryFor } from "../controllers/repository/repositories.ts";
 import type { Stored } from "../resources/object.ts";
 import { type Run, runKind } from "../resources/run.ts";
 import { runnerBundle } from "../runner/bundle.ts";
@@ -55,6 +56,7 @@ import type { Policy } from "./policy.ts";
 import { jobPath } from "./pages/runs.ts";
 import { RunChanges } from "./run-changes.ts";
 import { runnerApi, RunnerTokens } from "./runners/runner-api.ts";
+import { broughtCaches } from "./runners/brought-uploads.ts";
 import { cachePlaceOf, type StoragePlace } from "./runners/runner-storage.ts";
 import type { SettleStores } from "./runners/settle.ts";
 import { defaultWaits, type Waits } from "./waits.ts";
@@ -186,6 +188,7 @@ export class Engine implements AsyncDisposable {
         store: this.#options.store,
         executorOf: ({ executor, host, endpoint }) =>
           this.#executors.get(executor) ?? this.#options.hosts.executor(executor, { host, endpoint }),
+        servesTrusted: ({ host, endpoint }) => this.#options.hosts.servesTrusted({ host, endpoint }),
       }),
       whyNoUploads: () => this.#options.disk?.whyNoUploads,
       now: () => new Date(),
@@ -225,6 +228,11 @@ export class Engine implements AsyncDisposable {
 
   async removeAttempt(attempt: string, signal: AbortSignal): Promise<void> {
     for (const executor of this.#allExecutors()) await executor.remove(attempt, signal);
+  }
+
+  /** As {@link ActionStore.maintain}. */
+  async maintainActions(signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    await this.#actions.maintain(signal, tell);
   }
 
   /**
@@ -299,13 +307,17 @@ export class Engine implements AsyncDisposable {
   }
 
   async #assign(attempt: AttemptRecord): Promise<AssignmentMessage> {
-    const { policy } = this.#options;
+    const { policy, store } = this.#options;
     const { jobRun, run } = await this.#resourcesOf(attempt);
     const { spec } = jobRun;
     const { eventDigest, commit, ref } = run.spec.source;
-    const [event, vars, secrets] = await Promise.all([this.#eventOf(eventDigest), policy.varsOf(run), policy.secretsOf(run)]);
+    const [event, vars, secrets] = await Promise.all([
+      this.#eventOf(eventDigest),
+      repositoryFor(store, run.spec.source).then(async (repository) => await policy.varsOf(run, repository)),
+      policy.secretsOf(run),
+    ]);
     const token = this.#tokens.ofSteps(attempt.uid);
-    const github = { ...githubContext(run, event, policy.urlsOf(run)), job: spec.job.slice(spec.job.lastIndexOf("/") + 1), token };
+    const github = { ...githubContext(run, event, policy.surroundingsOf(run)), job: spec.job.slice(spec.job.lastIndexOf("/") + 1), token };
     const passed = passSecrets({ ...secrets, GITHUB_TOKEN: token }, spec.secrets ?? [], { github, vars });
     const clusters = await Promise.all(
       (spec.clusters ?? []).map(async ({ name }, index) => await this.#accessOf(attempt, name, clusterName(attempt.uid, index))),
@@ -316,6 +328,7 @@ export class Engine implements AsyncDisposable {
       strategy: parsed(spec.strategyContext),
       matrix: parsed(spec.cell),
       vars,
+      job: workflowOfJob(run, spec.workflowPath),
       inputs: parsed(spec.inputsContext ?? run.spec.inputs) ?? {},
     } as AssignmentMessage["contexts"];
     const folder = policy.repositoryOf(run);
@@ -409,7 +422,7 @@ export class Engine implements AsyncDisposable {
     const event = await this.#eventOf(run.spec.source.eventDigest);
     return {
       owner: { run: run.metadata.uid, runAttempt: jobRun.spec.attempt ?? 1, jobRun: jobRun.metadata.name },
-      caches: cachePlaceOf(run, event),
+      caches: run.spec.reproduces === undefined ? cachePlaceOf(run, event) : broughtCaches(run.spec.reproduces),
       reproduces: run.spec.reproduces,
       page: this.#origin === "" ? "" : `${this.#origin}${jobPath(jobRun.metadata.name)}`,
     };

@@ -18,7 +18,7 @@ export function healthApp({ history, disk, askControlPlane, metrics }: HealthOpt
   app.get("/healthz", (context) => context.text("ok"));
   // One line for each part: `ok NAME`, `warning NAME: …` or `failed NAME: …`; 503 when one has failed.
   app.get("/readyz", async (context) => {
-    const [ofControlPlane, ofHistory] = await Promise.all([whyNot(askControlPlane), whyNot(async () => await history.state.get("ready"))]);
+    const [ofControlPlane, ofHistory] = await Promise.all([whyNot(askControlPlane), whyNot(async () => await history.state.poll("ready"))]);
     const lines = [line("control-plane", ofControlPlane), line("history", ofHistory), line("disk", disk.whyNoUploads, disk.whyNoJobs)];
     return context.text(`${lines.join("\n")}\n`, lines.some((each) => each.startsWith("failed")) ? 503 : 200);
   });

@@ -8,10 +8,16 @@ import { Hosts } from "./hosts.ts";
 
 const local = "unix:///docker.sock";
 
+interface Made {
+  HostConfig: { Memory: number; PidsLimit: number };
+}
+
 /** Docker hosts by their endpoints, and what of ours is there. */
 class World {
   readonly containers = new Map<string, string[]>();
   readonly doors = new Set<string>();
+  /** What was asked for. */
+  readonly made: Made[] = [];
   declared: DeclaredHost[] = [];
   inUse: Place[] = [];
   /** Endpoints that answer. */
@@ -26,7 +32,7 @@ class World {
       doorKey,
       kubectl: async () => await Promise.resolve(undefined),
     });
-    hosts.open({ server: "http://127.0.0.1:1", bundle: "", attemptsDir: "" });
+    hosts.open({ server: "http://127.0.0.1:1", bundle: import.meta.filename, attemptsDir: "" });
     onTestFinished(async () => await hosts[Symbol.asyncDispose]());
     return hosts;
   }
@@ -60,6 +66,13 @@ class World {
         info: async () => await answer({ NCPU: 2, MemTotal: 4 * 1024 ** 3 }),
         networks: async () => await answer([]),
         image: async (reference: string) => await answer({ Id: reference }),
+        container: async () => await answer(undefined),
+        createContainer: async (_name: string, body: unknown) => {
+          this.made.push(body as Made);
+          return await answer("id");
+        },
+        writeArchive: async () => {},
+        startContainer: async () => {},
         containers: async () =>
           await answer(
             (this.containers.get(endpoint) ?? []).map((attempt) => ({
@@ -187,4 +200,44 @@ test("one that is silent is asked again, and nobody gets another in its place", 
   world.answering.add("ssh://old");
   await look(hosts);
   expect(await hosts.executor("docker", place).list()).toEqual([]);
+});
+
+test.each<[string, DeclaredHost[], boolean]>([
+  ["by default", [far("ssh://old")], true],
+  ["both", [{ name: "far", spec: { endpoint: "ssh://old", lanes: ["untrusted", "trusted"] } }], true],
+  ["untrusted alone", [{ name: "far", spec: { endpoint: "ssh://old", lanes: ["untrusted"] } }], false],
+  [
+    "untrusted alone, and another name of it is for the trusted",
+    [
+      { name: "far", spec: { endpoint: "ssh://old", lanes: ["untrusted"] } },
+      { name: "same", spec: { endpoint: "ssh://old" } },
+    ],
+    true,
+  ],
+  ["unknown: it is gone", [], true],
+])("whether a host may have what is of the trusted lane: %s", async (_, declared, servesTrusted) => {
+  const world = new World();
+  world.declared = declared;
+  const hosts = world.open();
+  await look(hosts);
+  expect(hosts.servesTrusted({ host: "far", endpoint: "ssh://old" })).toBe(servesTrusted);
+});
+
+const [GiB, MiB] = [1024 ** 3, 1024 ** 2];
+
+test.each<[string, boolean, DeclaredHost["spec"], { Memory: number; PidsLimit: number }]>([
+  ["by default", false, {}, { Memory: 3 * GiB, PidsLimit: 4096 }],
+  ["as the Host says", false, { container: { memoryPercent: 50, processes: 100 } }, { Memory: 2 * GiB, PidsLimit: 100 }],
+  ["where the change is not trusted, a fair share", true, {}, { Memory: 512 * MiB, PidsLimit: 4096 }],
+  ["where it is not, and jobs are few", true, { capacity: { jobs: 1 } }, { Memory: 3 * GiB, PidsLimit: 4096 }],
+])("of a host with 4 GiB one container takes at most: %s", async (_, isIsolated, spec, bounds) => {
+  const world = new World();
+  world.declared = [{ name: "far", spec: { endpoint: "ssh://old" } }];
+  const hosts = world.open();
+  await look(hosts);
+  // It need not be made anew when its Host is changed.
+  world.declared = [{ name: "far", spec: { endpoint: "ssh://old", ...spec } }];
+  await look(hosts);
+  await hosts.executor("docker", { host: "far", endpoint: "ssh://old" }).start({ attempt: "a", token: "t", isIsolated });
+  expect(world.made.map(({ HostConfig: { Memory, PidsLimit } }) => ({ Memory, PidsLimit }))).toEqual([bounds]);
 });

@@ -15,7 +15,7 @@ import { isRetryable, messageOf, SeatrialError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
 import type { ClusterRecord } from "../clusters/records.ts";
-import { type HostView, isAt, localHost, type Place } from "../controllers/job-run/schedule.ts";
+import { type HostView, isAt, localHost, type Place, takesTrusted } from "../controllers/job-run/schedule.ts";
 import type { OpenDocker, Workspace } from "../controllers/workspace.ts";
 import type { Ownership } from "../docker/ownership.ts";
 import type { Door } from "../hosts/docker-host.ts";
@@ -24,6 +24,7 @@ import type { Store } from "../kube/store.ts";
 import { platform } from "../programs/cache.ts";
 import { type HostChoice, hostKind, type HostSpec, type HostStatus, isChosen } from "../resources/host.ts";
 import type { ExecutorName } from "../resources/job-run.ts";
+import type { ContainerBounds } from "../runner/containers/attempt-containers.ts";
 import { DockerExecutor } from "../runner/executors/docker.ts";
 import type { Executor } from "../runner/executors/executor.ts";
 import { HostExecutor } from "../runner/executors/host.ts";
@@ -125,6 +126,12 @@ export class Hosts implements AsyncDisposable {
   containersAt(place: Place): { image?: string | undefined; platform?: string | undefined } {
     const found = this.#all().find((host) => isAt(host, place));
     return { image: found?.executor?.image, platform: found?.status.platform };
+  }
+
+  /** Whether what is on the Docker host of a place may be of the trusted lane; also where that is not known. */
+  servesTrusted(place: Place): boolean {
+    const found = this.#all().find((host) => isAt(host, place));
+    return !found || takesTrusted(found, [...this.#hosts.values()]);
   }
 
   /** All that can be asked now. */
@@ -383,10 +390,19 @@ class PlaceOfJobs implements AsyncDisposable {
     const whose = [instance, this.#options.doorKey, this.name, this.endpoint].join("\n");
     const key = createHash("sha256").update(whose).digest("hex").slice(0, 12);
     this.#door ??= await host.openDoor(`door-${key}`, Number(new URL(server).port));
-    const { maxJobs = 1 } = this.view(false);
-    const isolatedMemoryBytes = Math.max(limits.isolatedMemoryLeast, Math.floor((this.status.memoryBytes ?? 0) / maxJobs));
     const door = this.#door.directory;
-    return new DockerExecutor({ docker: client, instance, bundle, image, remakeImage: makeImage, door, ownershipOf, isolatedMemoryBytes });
+    const bounds = (isIsolated: boolean) => this.#bounds(isIsolated);
+    return new DockerExecutor({ docker: client, instance, bundle, image, remakeImage: makeImage, door, ownershipOf, bounds });
+  }
+
+  /** What one container of a job may take, as the Host says it now. */
+  #bounds(isIsolated: boolean): ContainerBounds {
+    const { memoryPercent = limits.containerMemoryPercent, processes: pids = limits.containerProcesses } = this.spec.container ?? {};
+    const { memoryBytes: all } = this.status;
+    if (all === undefined) return { pids };
+    const most = Math.floor((all * memoryPercent) / 100);
+    const fair = Math.max(limits.isolatedMemoryLeast, Math.floor(all / (this.view(false).maxJobs ?? 1)));
+    return { pids, memoryBytes: isIsolated ? Math.min(most, fair) : most };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

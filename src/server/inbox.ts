@@ -113,7 +113,7 @@ export class Inbox {
   async #lookAtRepository(local: LocalForge, id: string, signal: AbortSignal): Promise<void> {
     const { history, now } = this.#options;
     const key = `local/${id}/seen`;
-    const before = await history.state.get(key);
+    const before = await history.state.poll(key);
     const { seen, deliveries } = await local.changesSince(id, before === undefined ? undefined : (JSON.parse(before) as never), signal);
     // A crash in between gives the same deliveries again, under the same ids.
     for (const { id: delivery, event, payload } of deliveries) {

@@ -23,9 +23,10 @@ import type { RunsOnRule } from "../workflows/runs-on.ts";
 import type { ActionMirror } from "./runners/action-store.ts";
 import type { ApiClient } from "./api/client.ts";
 import { masksObject } from "./runners/attempt-masks.ts";
-import { bringUpload, type BroughtFile } from "./runners/brought-uploads.ts";
+import { bringCache, bringUpload, type BroughtCache, type BroughtFile } from "./runners/brought-uploads.ts";
 import { openEngine } from "./engine.ts";
 import { Hosts, type HostsOptions } from "./hosts.ts";
+import { surroundingsHere } from "./retention.ts";
 import { runsOnBy } from "./runs-on.ts";
 
 /** One run, over memory: it lives as long as the command. */
@@ -53,7 +54,7 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
     policy: {
       varsOf: async () => await values(options.vars),
       secretsOf: async () => await values(options.secrets),
-      urlsOf: () => undefined,
+      surroundingsOf: () => surroundingsHere,
       rules: options.rules,
       runsOn: runsOnBy(options.rules, hosts),
       repositoryOf: () => folder,
@@ -77,6 +78,11 @@ export async function openOneShot(workspace: Workspace, options: OneShotOptions)
   return {
     api: engine.api,
     bring: async (lock, name, files) => await bringUpload(engine.stores, lock, name, files, new Date()),
+    bringCaches: async (lock, caches) => {
+      const now = Date.now();
+      // Of two the later is the newer, however soon it is there.
+      for (const [index, cache] of caches.entries()) await bringCache(engine.stores, lock, cache, new Date(now + index));
+    },
     settled: async () => await engine.settled(),
     [Symbol.asyncDispose]: async () => {
       abort.abort();
@@ -122,6 +128,8 @@ export interface OneShot extends AsyncDisposable {
   readonly api: ApiClient;
   /** Makes a named artifact of another run be there for jobs that reproduce a lock document. @param lock its digest. */
   bring(lock: string, name: string, files: readonly BroughtFile[]): Promise<void>;
+  /** The same of caches, the oldest first: of several that begin alike the last is found. */
+  bringCaches(lock: string, caches: readonly BroughtCache[]): Promise<void>;
   /** Waits until nothing of what has ended is left outside, but for clusters that are held. */
   settled(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** Retention as upkeep calls it: how long what is kept, and how it is removed from the stores beside the database. */
 import { limits } from "../base/limits.ts";
 import { pause } from "../base/wait.ts";
+import type { Surroundings } from "../controllers/run/github-context.ts";
 import { deleteBelow } from "../artifacts/object-store.ts";
 import type { Removal } from "../history/retention.ts";
 import type { SettleStores } from "./runners/settle.ts";
@@ -23,6 +24,9 @@ export const defaultRetention: RetentionTimes = {
   deliveriesDays: limits.retainDeliveriesDays,
   keepNewestPerJob: 0,
 };
+
+/** What `github` has of a run without a server: no forge, and what is kept for as long as a server would. */
+export const surroundingsHere: Surroundings = { urls: undefined, retentionDays: defaultRetention.logsDays };
 
 /** A repository of which nothing is kept for longer than so many days. */
 export interface RepositoryRetention {

@@ -54,6 +54,7 @@ import { HttpListener } from "./http-listener.ts";
 import { Inbox } from "./inbox.ts";
 import { claimNamespace } from "./installation.ts";
 import { ApiWrites, EventLoopDelay, metricsText } from "./metrics.ts";
+import { MirrorUpkeep } from "./mirror-upkeep.ts";
 import { ownNamesOnly } from "./names.ts";
 import { pagesApp } from "./pages/app.ts";
 import { prowFilesApp } from "./prow-files.ts";
@@ -139,6 +140,7 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     now,
   });
   const forges = new Map<string, Forge>([local, ...options.forges.map(({ forge }) => forge)].map((forge) => [forge.name, forge]));
+  const { retention = defaultRetention } = options;
   const secrets = await openServerSecrets(environment, options, client, store.namespace);
   const ownershipOf = (attempt: string) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + limits.jobClusterMs) });
   const hosts = new Hosts({
@@ -152,10 +154,11 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
   await using engine = await openEngine(workspace, {
     store,
     policy: {
-      varsOf: async () => await Promise.resolve({}),
+      varsOf: async ({ spec: { source } }, repository) =>
+        await Promise.resolve((source.lane === "trusted" ? repository?.spec.vars : undefined) ?? {}),
       secretsOf: async ({ spec: { source } }) =>
         (await secrets.forJob({ forge: source.forge, repositoryId: source.repository.id }, source.lane, signal)).reveal(),
-      urlsOf: ({ spec: { source } }) => forges.get(source.forge)?.urls,
+      surroundingsOf: ({ spec: { source } }) => ({ urls: forges.get(source.forge)?.urls, retentionDays: retention.logsDays }),
       rules,
       runsOn: runsOnBy(rules, hosts),
       repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,
@@ -214,13 +217,13 @@ export async function runServer(workspace: Workspace, options: ServerOptions): P
     const file: ServerFile = { url, owner: formatIdentity(currentProcess()), kubeconfig, startedAt: now().toISOString() };
     await writeFileWhole(serverFilePath(environment), `${JSON.stringify(file)}\n`);
     options.onReady(file);
-    const { retention = defaultRetention } = options;
     const lead = async (leadership: Leadership) =>
       await whileLeading(
         {
           engine,
           hosts,
           retention,
+          mirrors,
           inbox,
           trigger: triggerOf(withEpoch(store, leadership)),
           local,
@@ -253,6 +256,7 @@ interface Led {
   engine: Engine;
   hosts: Hosts;
   retention: RetentionTimes;
+  mirrors: Mirrors;
   inbox: Inbox;
   trigger: Trigger;
   local: LocalForge;
@@ -277,6 +281,15 @@ async function whileLeading(led: Led, leadership: Leadership, stop: AbortSignal)
     attemptsOf: async (inTime) => await engine.attemptsOnHosts(inTime),
     removeAttempt: async (attempt, inTime) => await engine.removeAttempt(attempt, inTime),
     retention: led.retention,
+    mirrors: new MirrorUpkeep({
+      mirrors: led.mirrors,
+      store,
+      history: engine.stores.history,
+      runsDays: led.retention.runsDays,
+      now: () => new Date(),
+      tell: (line) => tell(`upkeep: ${line}`),
+    }),
+    maintainActions: async (inTime) => await engine.maintainActions(inTime, (line) => tell(`upkeep: ${line}`)),
     isReported: async (run, jobRuns) => !forges.has(run.spec.source.forge) || (await isReported(engine.stores.history, run, jobRuns)),
   });
   try {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { attemptPrefix } from "../artifacts/object-store.ts";
 import { limits } from "../base/limits.ts";
-import { waitFor } from "../base/wait.ts";
+import { pause, waitFor } from "../base/wait.ts";
 import type { Workspace } from "../controllers/workspace.ts";
 import { jobRunNamed, runNamed } from "../history/testdata/resources.ts";
 import { MemoryStore } from "../kube/memory.ts";
@@ -25,6 +25,7 @@ async function working(stores: SettleStores, store: MemoryStore, given: { failur
   const { failuresDir = "/nowhere", attempts = ["of-nobody-1"] } = given;
   const told: string[] = [];
   const removed: string[] = [];
+  const kept: string[] = [];
   const records = { all: async () => await Promise.resolve([]) };
   const workspace = { output: { err: (line: string) => told.push(line) }, records, failuresDir };
   const abort = new AbortController();
@@ -39,12 +40,18 @@ async function working(stores: SettleStores, store: MemoryStore, given: { failur
     },
     isReported: async ({ metadata }) => await Promise.resolve(metadata.name !== "not-reported"),
     retention: defaultRetention,
+    mirrors: {
+      keep: async () => await Promise.resolve(void kept.push("mirrors")),
+      // One that takes long keeps nothing else waiting.
+      maintain: async (signal) => await pause(limits.gitCollectMs, signal),
+    },
+    maintainActions: async () => await Promise.resolve(),
   }).work(abort.signal);
   onTestFinished(async () => {
     abort.abort();
     await done;
   });
-  return { told, removed };
+  return { told, removed, kept };
 }
 
 async function made(store: MemoryStore, name: string, run: RunStatus, job: JobRunStatus): Promise<[Stored<Run>, Stored<JobRun>]> {
@@ -78,7 +85,7 @@ test("runs leave the API some time after their end, with their jobs, when the hi
   await made(store, "deleted-live", { phase: "Running" }, { phase: "Running" });
   for (const name of ["deleted-ended", "deleted-live"]) await store.delete(runKind, name);
 
-  const { told, removed } = await working(stores, store);
+  const { told, removed, kept } = await working(stores, store);
   const stay = ["held", "job-not-seen", "live", "not-reported", "not-seen", "young"];
   const namesOf = async (kind: typeof runKind | typeof jobRunKind) =>
     (await store.list(kind as typeof runKind)).items.map(({ metadata }) => metadata.name);
@@ -87,6 +94,7 @@ test("runs leave the API some time after their end, with their jobs, when the hi
   expect(await namesOf(runKind)).toEqual(stay);
   expect(await namesOf(jobRunKind)).toEqual([...stay, "deleted-live"].toSorted().map((name) => `${name}-job`));
   expect(removed).toEqual(["of-nobody-1"]);
+  await waitFor("upkeep of mirrors", () => kept[0], soon);
   expect(told).toEqual([]);
 });
 

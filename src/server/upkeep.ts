@@ -1,6 +1,6 @@
 /**
  * What nobody shall have to look after: finished resources leave the API, what no job holds any more is removed; more slowly, what is
- * old leaves the history, the logs and the object store, and what was left half done there is mended.
+ * old leaves the history, the logs, the object store and the mirrors, and what was left half done there is mended.
  */
 import { messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
@@ -17,6 +17,7 @@ import { clusterKind } from "../resources/kinds.ts";
 import type { Stored } from "../resources/object.ts";
 import { hasItsName, repositoryKind } from "../resources/repository.ts";
 import { hasEnded, type Run, runKind, runLabels } from "../resources/run.ts";
+import type { MirrorUpkeep } from "./mirror-upkeep.ts";
 import { removeExpired, removeOld, type RepositoryRetention, type RetentionTimes } from "./retention.ts";
 import type { SettleStores } from "./runners/settle.ts";
 
@@ -31,6 +32,9 @@ export interface UpkeepOptions {
   isReported(run: Stored<Run>, jobRuns: readonly Stored<JobRun>[]): Promise<boolean>;
   /** How long what is kept. */
   retention: RetentionTimes;
+  mirrors: Pick<MirrorUpkeep, "keep" | "maintain">;
+  /** Of actions. */
+  maintainActions(signal: AbortSignal): Promise<void>;
 }
 
 type Task = () => Promise<void>;
@@ -44,12 +48,13 @@ export class Upkeep {
 
   /** Until the signal is aborted. */
   async work(signal: AbortSignal): Promise<void> {
-    const { stores, retention, workspace } = this.#options;
+    const { stores, retention, workspace, mirrors } = this.#options;
     const now = () => new Date();
     await Promise.all([
       this.#every(limits.upkeepEveryMs, signal, [
         async () => await this.#removeFinished(signal),
         async () => await this.#removeOrphans(signal),
+        async () => await mirrors.keep(signal),
       ]),
       this.#every(limits.upkeepSlowlyEveryMs, signal, [
         async () => await removeOld(stores, retention, now, signal, await this.#retentions(signal)),
@@ -57,6 +62,11 @@ export class Upkeep {
         async () => await stores.logs.sealDue(),
         async () => await stores.objects.removeAbandoned(now()),
         async () => await removeOldFailures(workspace.failuresDir, now(), { days: retention.artifactsDays }),
+      ]),
+      // One may take its half hour.
+      this.#every(limits.upkeepSlowlyEveryMs, signal, [
+        async () => await mirrors.maintain(signal),
+        async () => await this.#options.maintainActions(signal),
       ]),
     ]);
   }

@@ -55,8 +55,15 @@ test("locked, run, moved, gone", async (context) => {
   const { mirror, outer, inner, run } = await open(home);
   expect(await run("check")).toMatchObject({ code: 0 });
   const checked = await run("actions", "check");
-  expect(checked).toMatchObject({ code: 1, stdout: `o/inner@v1 is ${inner}\no/outer@v1 is ${outer}\n` });
-  expect(await run("actions", "lock")).toMatchObject({ code: 0 });
+  expect(checked).toMatchObject({
+    code: 1,
+    stdout: `o/inner@v1 is not locked; it is ${inner} now\no/outer@v1 is not locked; it is ${outer} now\n`,
+  });
+  expect(checked.stderr).toContain("is not up to date\n  hint: seatrial actions lock\n");
+  expect(await run("actions", "lock")).toMatchObject({
+    code: 0,
+    stdout: `o/inner@v1 is locked at ${inner}\no/outer@v1 is locked at ${outer}\n`,
+  });
   const lock = join(home.cwd, ".seatrial/actions.lock");
   expect((await readFile(lock, "utf8")).split("\n").slice(1)).toEqual([`o/inner@v1 ${inner}`, `o/outer@v1 ${outer}`, ""]);
   expect(await run("actions", "check")).toMatchObject({ code: 0 });
@@ -66,9 +73,16 @@ test("locked, run, moved, gone", async (context) => {
   const moved = await commit(join(mirror, "o/outer"), { "action.yml": composite("goodbye") }, "two");
   await git(join(mirror, "o/outer"), "tag", "--force", "v1");
   expect(await run("run")).toMatchObject({ code: 0 });
-  expect(await run("actions", "check")).toMatchObject({ code: 1, stdout: `o/outer@v1 was ${outer}, and is ${moved}\n` });
+  const now = await run("actions", "check");
+  expect(now).toMatchObject({ code: 1, stdout: `o/outer@v1 is locked at ${outer}, and is ${moved} now\n` });
+  expect(now.stderr).toContain("hint: seatrial actions lock --update takes what tags and branches are now");
+  const asJson = await run("actions", "check", "-o", "json");
+  expect([asJson.code, JSON.parse(asJson.stdout)]).toEqual([1, [{ action: "o/outer@v1", was: outer, is: moved }]]);
   expect(await run("actions", "lock")).toMatchObject({ code: 0, stdout: "" });
-  expect(await run("actions", "lock", "--update")).toMatchObject({ code: 0, stdout: `o/outer@v1 was ${outer}, and is ${moved}\n` });
+  expect(await run("actions", "lock", "--update")).toMatchObject({
+    code: 0,
+    stdout: `o/outer@v1 was locked at ${outer}, and is now at ${moved}\n`,
+  });
   expect(await run("run")).toMatchObject({ code: 1 });
 
   await writeFile(lock, `o/outer@v1 ${"1".repeat(40)}\n`);
@@ -87,7 +101,10 @@ test("a workflow of another repository that a job calls is locked, too", async (
   });
   await commit(home.cwd, { ".github/workflows/ci.yml": "on: push\njobs: {a: {uses: o/called/.github/workflows/c.yml@main}}\n" });
   const locked = await run("actions", "lock");
-  expect(locked, locked.stderr).toMatchObject({ code: 0, stdout: `o/called@main is ${called}\no/inner@v1 is ${inner}\n` });
+  expect(locked, locked.stderr).toMatchObject({
+    code: 0,
+    stdout: `o/called@main is locked at ${called}\no/inner@v1 is locked at ${inner}\n`,
+  });
 });
 
 test("in a container: fetched by the server all the same, run by the container's Node", async (context) => {

@@ -19,12 +19,13 @@ describe("a Repository", () => {
     const server = await TestServer.prepare(context, { "README.md": "nothing\n" }, noDocker);
     await server.up();
     const { name, spec } = await waitFor("its Repository", async () => await knownRepository(server), patience);
-    await apply(server, name, { ...spec, maxJobs: 1, providers: ["bare"] });
+    await apply(server, name, { ...spec, maxJobs: 1, providers: ["bare"], vars: { WHO: "crew" } });
     await apply(server, "misnamed", spec);
 
     const go = join(server.home.cwd, "go");
     const wait = `{steps: [{run: 'until test -e ${go}; do sleep 0.05; done'}]}`;
-    const jobs = `{one: ${wait}, two: ${wait},\n  kind: {cluster: {provider: kind}, steps: [{run: 'true'}]}}`;
+    const named = `{if: "vars.WHO == 'crew'", env: {WHO: "\${{ vars.WHO }}"}, steps: [{run: 'test $WHO = crew'}]}`;
+    const jobs = `{one: ${wait}, two: ${wait}, named: ${named},\n  kind: {cluster: {provider: kind}, steps: [{run: 'true'}]}}`;
     const { name: run } = await server.runOf(await server.push({ ".seatrial/ci.yml": `on: push\njobs: ${jobs}\n` }));
     const why = await waitFor("the other job to wait", async () => await waitingIn(server, run), patience);
     expect(why).toBe("1 of 1 jobs of repository project run");
@@ -33,6 +34,7 @@ describe("a Repository", () => {
     expect(Object.fromEntries(ended.jobs.map(({ jobName, verdict }) => [jobName, verdict]))).toEqual({
       one: "passed",
       two: "passed",
+      named: "passed",
       kind: "error",
     });
     expect(ended.jobs.find(({ jobName }) => jobName === "kind")!.message).toBe(

@@ -265,7 +265,7 @@ test("a private repository is fetched with the token, which nothing repeats", as
   await mirror.fetch(source, { commits: [sha] });
   expect(await mirror.readFile(sha, "a.txt")).toBe("private\n");
   const wrong = { url: source.url, credentials: { username: "seatrial", password: `${server.token}x` } };
-  const error = await mirror.fetch(wrong, { refs: ["refs/heads/*"] }).catch((thrown: unknown) => thrown as Error);
+  const error = await mirror.fetch(wrong, { commits: ["0".repeat(39) + "1"] }).catch((thrown: unknown) => thrown as Error);
   expect(error).toMatchObject({ code: expect.stringMatching(/refused|not-found/) });
   expect((error as Error).message).not.toContain(server.token);
 });

@@ -284,12 +284,21 @@ const documents: Row[] = [
     {
       valid: {
         "nothing but a name": {},
-        "all its fields": { spec: { endpoint: "ssh://a@b", lanes: ["untrusted"], tenancy: "single-lane", capacity: { jobs: 0 } } },
+        "all its fields": {
+          spec: {
+            endpoint: "ssh://a@b",
+            lanes: ["untrusted"],
+            tenancy: "single-lane",
+            capacity: { jobs: 0 },
+            container: { memoryPercent: 50, processes: 64 },
+          },
+        },
       },
       invalid: {
         "no lane": { spec: { lanes: [] } },
         "a lane that is none": { spec: { lanes: ["fast"] } },
         "less than nothing": { spec: { capacity: { jobs: -1 } } },
+        "more than all": { spec: { container: { memoryPercent: 101 } } },
       },
     },
   ),
@@ -307,6 +316,7 @@ const documents: Row[] = [
             hosts: { names: ["local"], labels: { "example.com/pool": "large" } },
             maxJobs: 1,
             retentionDays: 3650,
+            vars: { REGISTRY: "registry.example.org", EMPTY: "" },
           },
         },
         "a status": {

@@ -7,6 +7,7 @@ import { remoteDown, type RemoteHost, remoteUp } from "../../lab/remote.ts";
 import { hasLabImages } from "../../scripts/docker-choice.ts";
 import { waitFor } from "../../src/base/wait.ts";
 import { DockerClient } from "../../src/docker/client.ts";
+import { labBaseImage } from "../../src/runner/executors/runner-image.ts";
 import { ApiClient } from "../../src/server/api/client.ts";
 import type { JobView, RunView } from "../../src/server/api/schemas.ts";
 import { needDocker, openHome, seatrial } from "../support/e2e.ts";
@@ -67,6 +68,7 @@ jobs:
           never mknod /tmp/disk b 8 0
           never sh -c "env | grep -i -E 'token|canary'"
           test "\${{ secrets.CANARY }}" = ""
+          test "\${{ vars.CANARY }}" = ""
           never sh -c "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | grep -a 'c[a]nary-of-the-trusted-lane'"
           never grep -ras 'c[a]nary-of-the-trusted-lane' /seatrial /seatrial-door /tmp /root /home /var /etc /opt /usr/local
           echo "nothing [\${{ secrets.CANARY }}] nothing" > "$ARTIFACTS/secrets.txt"
@@ -91,6 +93,9 @@ jobs:
             sleep 0.5
           done
           grep no-egress.sock answer
+  image:
+    container: "$IMAGE_ID"
+    steps: [{run: echo never}]
   flags:
     cluster: {provider: bare, bare: {apiServerFlags: ["--audit-log-path=/tmp/written"]}}
     steps: [{run: 'true'}]
@@ -126,8 +131,13 @@ test("a change that is not trusted waits for a host that is for such ones alone,
   // There is one, for the trusted lane: so what is not found could have been.
   const set = await seatrial(server.home, ["secret", "set", "CANARY"], { input: "canary-of-the-trusted-lane" });
   expect(set, set.stderr).toMatchObject({ code: 0 });
+  const variables = { forge: "local", id: "1", vars: { CANARY: "canary-of-the-trusted-lane" } };
+  const policy = { apiVersion: "seatrial.dev/v1alpha1", kind: "Repository", metadata: { name: "local-1" }, spec: variables };
+  await writeFile(join(folder, "repository.json"), JSON.stringify(policy));
+  await server.kubectl("apply", "-f", join(folder, "repository.json"));
   const token = (await readFile(join(server.home.data, "api-token"), "utf8")).trim();
-  const text = workflow.replace('"$SERVER_DATA"', server.home.data).replace('"$SERVER_URL"', server.url);
+  const { Id: imageId } = (await docker.image(labBaseImage))!;
+  const text = workflow.replace("$IMAGE_ID", imageId).replace('"$SERVER_DATA"', server.home.data).replace('"$SERVER_URL"', server.url);
   const author = { id: "9", login: "stranger" };
   const run = await ApiClient.over(server.url, token).createRun({
     source: {
@@ -178,6 +188,12 @@ test("a change that is not trusted waits for a host that is for such ones alone,
   expect(log).not.toContain("canary-of-the-trusted-lane");
   expect(await ended("egress")).toMatchObject({ verdict: "passed" });
   expect(await ended("flags")).toMatchObject({ verdict: "error", message: expect.stringContaining("may not set bare.apiServerFlags") });
+  // It is there, for trusted jobs.
+  expect(await ended("image")).toMatchObject({
+    verdict: "error",
+    cause: "image",
+    message: expect.stringContaining(`image ${imageId} is not one that everybody can have`),
+  });
   await waits("cluster", "a cluster with kubelets is root on its host");
 
   await declare("[untrusted]");

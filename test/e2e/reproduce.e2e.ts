@@ -25,6 +25,7 @@ jobs:
     steps:
       - uses: actions/checkout@v5
       - {uses: actions/download-artifact@v4, with: {name: parts}}
+      - {uses: actions/cache@v4, with: {path: hull, key: hull-2, restore-keys: hull-}}
       - run: sh test.sh \${{ matrix.suite }} \${{ needs.build.outputs.word }}
         env: {KUBECTL: ${kubectl}}
   deploy:
@@ -32,13 +33,17 @@ jobs:
       - run: test "\${{ secrets.KEY }}" = open
 `;
 const script = `"$KUBECTL" get namespace default -o name
-echo "suite $1, word $2, part $(cat part)"
+echo "suite $1, word $2, part $(cat part), hull $(cat hull)"
 test "$1" != deep
 `;
 
 /** A server with a run of which a job has failed. */
 async function failedJob(owner: Owner) {
   const server = await TestServer.open(owner, { ".seatrial/ci.yml": "name: ci\non: push\njobs: {idle: {steps: [{run: 'true'}]}}\n" });
+  // It leaves a cache, which the run of the next commit restores.
+  const saves = "{run: 'echo oak > hull'}, {uses: actions/cache/save@v4, with: {path: hull, key: hull-1}}";
+  const before = await server.push({ ".seatrial/ci.yml": `name: ci\non: push\njobs: {saves: {steps: [${saves}]}}\n` });
+  await server.ended((await server.runOf(before)).name);
   const sha = await server.push({ ".seatrial/ci.yml": workflow, "test.sh": script });
   const { run, jobs } = await server.ended((await server.runOf(sha)).name);
   const job = jobs.find(({ jobName }) => jobName === "e2e (deep)")!;
@@ -89,7 +94,7 @@ describe("a job of another server", () => {
     expect(ran, ran.stderr).toMatchObject({ code: 1 });
     expect(lastLines(ran, 1)[0]).toMatch(/^equal fingerprint sha256:[0-9a-f]{64}$/);
     expect(ran.stderr).toContain("| namespace/default\n");
-    expect(ran.stderr).toContain("| suite deep, word anchor, part keel\n");
+    expect(ran.stderr).toContain("| suite deep, word anchor, part keel, hull oak\n");
     const here = await newestRun(laptop);
     const status = JSON.parse((await seatrial(laptop, ["status", here, "-o", "json"])).stdout) as { jobs: JobView[] };
     expect(status.jobs.map(({ jobName, verdict }) => ({ jobName, verdict }))).toEqual([{ jobName: "e2e (deep)", verdict: "failed" }]);
@@ -175,11 +180,13 @@ test("a job that fails now and then is counted", async (context) => {
   expect(lastLines(ran, 2)).toEqual(["3 of 5 passed, 2 of 5 failed", expect.stringMatching(/^equal fingerprint /)]);
 });
 
-test("in a container with a kind cluster: image, node image and versions are in the document, and are the same again", async (context) => {
+test("in a container with a kind cluster, of a file of kind's configuration: image, node image and versions are in the document, and are the same again", async (context) => {
   await needDocker(context);
   const home = await openHome(context, { SEATRIAL_EXECUTOR: "docker" });
-  const ci = "on: push\njobs: {e2e: {cluster: {provider: kind}, steps: [{run: kubectl get nodes -o name}]}}\n";
-  await commit(home.cwd, { ".seatrial/ci.yml": ci }, "first");
+  const steps =
+    "[{uses: helm/kind-action@v1, with: {config: ci/kind.yaml}}, {run: 'test -n \"$(kubectl get nodes -l deck=upper -o name)\"'}]";
+  const config = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{role: control-plane, labels: {deck: upper}}]\n";
+  await commit(home.cwd, { ".seatrial/ci.yml": `on: push\njobs: {e2e: {steps: ${steps}}}\n`, "ci/kind.yaml": config }, "first");
   const ran = await seatrial(home, ["run"]);
   expect(ran, ran.stderr).toMatchObject({ code: 0 });
   const told = await seatrial(home, ["fingerprint", await newestRun(home), "-o", "json"]);

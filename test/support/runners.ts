@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, type TestContext } from "vitest";
 import { scriptEnvironment } from "../../scripts/docker-choice.ts";
+import { limits } from "../../src/base/limits.ts";
 import { waitFor } from "../../src/base/wait.ts";
 import { processesMarked } from "../../src/process/marked.ts";
 import { run } from "../../src/process/run.ts";
@@ -58,7 +59,7 @@ export async function openPlace(context: TestContext, name: "host" | "docker" = 
       bundle,
       image,
       door: door.directory,
-      memoryBytes,
+      bounds: () => ({ memoryBytes, pids: limits.containerProcesses }),
       ownershipOf: (attempt) => ({ instance, owner: { attempt }, notAfter: new Date(Date.now() + 3_600_000) }),
     });
   }

@@ -157,7 +157,10 @@ const caseSchema = z
   .strictObject({
     title: text.describe("What holds, as a sentence."),
     docs: text.describe("Where GitHub says so: page and section. For what is ours: `ours`, and where that is said."),
-    proves: z.array(text).optional().describe("Keys of src/workflows/read/keys.ts that this case would fail without. Default: none."),
+    proves: z
+      .array(text)
+      .optional()
+      .describe("Keys of src/workflows/read/keys.ts, and properties of contexts.ts, that this case would fail without. Default: none."),
     needs: z.enum(["docker"]).optional().describe("What the machine must have; the jobs then run in containers."),
     secrets: texts.default({}),
     vars: texts.default({}),

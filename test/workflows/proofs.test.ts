@@ -1,6 +1,7 @@
 /** Every key that works is proven by a case; src/workflows/read/keys.test.ts sees to those that are refused, by name and place. */
 import { expect, test } from "vitest";
 import { provenKeys } from "../../scripts/key-table.ts";
+import { contextProperties } from "../../src/workflows/read/contexts.ts";
 import { keys } from "../../src/workflows/read/keys.ts";
 import { caseNames, parseCase, readCase } from "./case.ts";
 
@@ -10,8 +11,15 @@ test.each(keys.filter(({ state }) => state === "works"))("$key is proven by a ca
   expect(proven.get(key) ?? [], "name it in `proves` of a case that would fail without it").not.toEqual([]);
 });
 
+test.each(contextProperties)("$property is proven by a case", ({ property }) => {
+  expect(proven.get(property) ?? [], "name it in `proves` of a case that would fail without it").not.toEqual([]);
+});
+
 test("what cases prove is in the table, and works", () => {
-  const working = new Set(keys.filter(({ state }) => state === "works").map(({ key }) => key));
+  const working = new Set([
+    ...keys.filter(({ state }) => state === "works").map(({ key }) => key),
+    ...contextProperties.map(({ property }) => property),
+  ]);
   expect([...proven.keys()].filter((key) => !working.has(key))).toEqual([]);
 });
 

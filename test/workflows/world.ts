@@ -84,7 +84,7 @@ export class World implements AsyncDisposable {
         varsOf: async ({ spec }) => await Promise.resolve(caseOf(spec.source.repository.id).vars),
         secretsOf: async ({ spec: { source } }) =>
           await Promise.resolve(source.lane === "trusted" ? caseOf(source.repository.id).secrets : {}),
-        urlsOf: () => forgeUrls,
+        surroundingsOf: () => ({ urls: forgeUrls, retentionDays: 30 }),
         rules: [],
         runsOn: runsOnBy([], hosts),
         repositoryOf: ({ spec: { source } }) => mirrors.of(source.forge, source.repository.id).folder,

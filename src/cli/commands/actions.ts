@@ -12,39 +12,53 @@ import { isRemote } from "../../workflows/read/read-calls.ts";
 import { isCommitId, parseUses, pinOf, type RepositoryUses } from "../../workflows/actions/uses.ts";
 import type { CommandContext } from "../cli.ts";
 import { lockIn } from "./called-workflows.ts";
+import { jsonOption } from "./options.ts";
 import { readLocalActions } from "./local-actions.ts";
 import { readWorkflows } from "./workflow-files.ts";
 
 export function registerActions(program: Command, context: CommandContext): void {
   const { environment, output } = context;
-  const actions = program.command("actions").description("the actions that the workflows of this repository use, and their lock file");
+  const actions = program.command("actions").description("the lock file of the actions that the workflows of this repository use");
 
   actions
     .command("lock")
-    .description(`write which commit each action is to ${lockPath}; what is locked stays as it is`)
-    .option("--update", "look all of them up again, and lock what their tags and branches are now")
-    .action(async (flags: { update?: boolean }) => {
+    .description(`write to ${lockPath} which commit the tag, or branch, of each action is; what is in it stays as it is`)
+    .option("--update", "look all of them up again: what tags and branches are now is written")
+    .addOption(jsonOption())
+    .addHelpText("after", lockHelp)
+    .action(async (flags: { update?: boolean; output?: "json" }) => {
       const before = await lockIn(environment.cwd);
       const lock = await resolveAll(context, flags.update ? new Map() : before);
       const path = join(environment.cwd, lockPath);
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, writeLock(lock));
-      for (const line of differences(before, lock)) output.out(line);
+      const found = differences(before, lock);
+      if (flags.output === "json") output.out(JSON.stringify(found, null, 2));
+      else for (const each of found) output.out(changeLine(each));
       output.err(`seatrial: ${lockPath} has ${lock.size} action${lock.size === 1 ? "" : "s"}`);
     });
 
   actions
     .command("check")
-    .description(`compare ${lockPath} with what the workflows use, and with what tags and branches are now; nothing is changed`)
-    .action(async () => {
+    .description(`say which actions are not in ${lockPath}, and of which the tag, or branch, has moved since; nothing is changed`)
+    .addOption(jsonOption())
+    .addHelpText("after", "\nExit code: 0 the file is as `lock --update` would write it, 1 it is not; each difference is a line.")
+    .action(async (flags: { output?: "json" }) => {
       const before = await lockIn(environment.cwd);
-      const lines = differences(before, await resolveAll(context, new Map()));
-      for (const line of lines) output.out(line);
-      if (lines.length > 0)
-        throw new SeatrialError("conflict", `${lockPath} is not what the actions are now`, { hint: "seatrial actions lock --update" });
-      output.err(`seatrial: ${lockPath} has all actions, at the commits that they are now`);
+      const found = differences(before, await resolveAll(context, new Map()));
+      if (flags.output === "json") output.out(JSON.stringify(found, null, 2));
+      else for (const each of found) output.out(checkLine(each));
+      if (found.length === 0) return output.err(`seatrial: ${lockPath} is up to date`);
+      const hint = found.some(({ was, is }) => was !== undefined && is !== undefined)
+        ? "seatrial actions lock --update takes what tags and branches are now; what they were is run until then"
+        : "seatrial actions lock";
+      throw new SeatrialError("conflict", `${lockPath} is not up to date`, { hint });
     });
 }
+
+const lockHelp = `
+Jobs run the commits of ${lockPath}, whatever tags and branches become: commit it to the repository. An action that
+is not in it is run as its tag is at that moment.`;
 
 /** The commits of all actions of other repositories, those that composite actions use among them. @param locked taken as they are. */
 async function resolveAll({ environment }: CommandContext, locked: ActionsLock): Promise<ActionsLock> {
@@ -88,12 +102,29 @@ async function usedBy(uses: RepositoryUses, read: (path: string) => Promise<stri
   return [];
 }
 
-function differences(before: ActionsLock, after: ActionsLock): string[] {
+/** What a lock file has of an action, and what it would have. */
+interface Difference {
+  action: string;
+  /** Commit in the file; absent where it has none. */
+  was?: string;
+  /** Commit that it is now; absent where it is not used. */
+  is?: string;
+}
+
+function differences(before: ActionsLock, after: ActionsLock): Difference[] {
   const names = [...new Set([...before.keys(), ...after.keys()])].toSorted();
-  return names.flatMap((name) => {
-    const [was, is] = [before.get(name), after.get(name)];
-    if (was === is) return [];
-    if (was === undefined) return [`${name} is ${is}`];
-    return is === undefined ? [`${name} is not used any more`] : [`${name} was ${was}, and is ${is}`];
+  return names.flatMap((action): Difference[] => {
+    const [was, is] = [before.get(action), after.get(action)];
+    return was === is ? [] : [{ action, ...(was !== undefined && { was }), ...(is !== undefined && { is }) }];
   });
+}
+
+function changeLine({ action, was, is }: Difference): string {
+  if (is === undefined) return `${action} is not used, and is taken out`;
+  return was === undefined ? `${action} is locked at ${is}` : `${action} was locked at ${was}, and is now at ${is}`;
+}
+
+function checkLine({ action, was, is }: Difference): string {
+  if (is === undefined) return `${action} is locked, and not used`;
+  return was === undefined ? `${action} is not locked; it is ${is} now` : `${action} is locked at ${was}, and is ${is} now`;
 }

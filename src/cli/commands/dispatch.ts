@@ -1,13 +1,12 @@
 /** `seatrial dispatch`: starts a workflow of a repository that the server knows, or tells its workflows of an event of one's own. */
-import { readFile } from "node:fs/promises";
-import { basename, dirname, isAbsolute, resolve } from "node:path";
+import { basename, dirname, isAbsolute } from "node:path";
 import type { Command } from "commander";
-import { messageOf, SeatrialError } from "../../base/errors.ts";
+import { SeatrialError } from "../../base/errors.ts";
 import { git } from "../../git/git.ts";
 import { repositoryName } from "../../git/working-change.ts";
 import { addApiOptions, type ApiFlags, withApi } from "../api.ts";
 import type { CommandContext } from "../cli.ts";
-import { inputsGiven } from "./event-payload.ts";
+import { inputsGiven, payloadIn } from "./event-payload.ts";
 import { collect } from "./options.ts";
 
 interface Flags extends ApiFlags {
@@ -30,12 +29,18 @@ export function registerDispatch(program: Command, context: CommandContext): voi
     .option("--input <name=value>", "value of an input (again for more)", collect)
     .option("--type <type>", "what happened, for `repository_dispatch`")
     .option("--payload <file>", "file with a JSON object: `github.event.client_payload`")
-    .addHelpText("after", "\nPrints the names of the runs; seatrial status RUN and seatrial logs follow them.")
+    .addHelpText(
+      "after",
+      "\nPrints the names of the runs; seatrial status RUN and seatrial logs follow them. Who asks is git's user.name: `github.actor`.",
+    )
     .action(async (workflow: string | undefined, flags: Flags) => {
       checkFlags(workflow, flags);
       const inputs = Object.fromEntries(inputsGiven(flags.input));
-      const payload = flags.payload === undefined ? undefined : await payloadIn(flags.payload, context);
-      const where = { forge: flags.forge, repository: flags.repository ?? (await repositoryHere(flags.forge, context)) };
+      const payload = flags.payload === undefined ? undefined : await payloadIn(flags.payload, context.environment);
+      const ask = asker(context);
+      const repository = flags.repository ?? (await repositoryHere(flags.forge, ask));
+      const actor = (await ask("config", "--get", "user.name")).slice(0, 256);
+      const where = { forge: flags.forge, repository, ...(actor === "" ? {} : { actor }) };
       await withApi(context, flags, async (api) => {
         const runs =
           workflow === undefined
@@ -55,27 +60,23 @@ function checkFlags(workflow: string | undefined, { ref, input, type, payload }:
   if (workflow !== undefined && payload !== undefined) throw new SeatrialError("usage", "--payload is for --type; a workflow has --input");
 }
 
-/** The repository of this folder, as its forge calls it: the local one by the name of the folder, or of that which this is a clone of. */
-async function repositoryHere(forge: string | undefined, { environment, signals }: CommandContext): Promise<string> {
-  const ask = async (...args: string[]) => {
+type Ask = (...args: string[]) => Promise<string>;
+
+/** Asks git in this folder; "" where it has no answer. */
+function asker({ environment, signals }: CommandContext): Ask {
+  return async (...args) => {
     const options = { okCodes: [0, 1, 128], signal: signals.signal };
     const { stdout, exitCode } = await git(environment, ["-C", environment.cwd, ...args], options);
-    return exitCode === 0 ? stdout : "";
+    return exitCode === 0 ? stdout.trim() : "";
   };
+}
+
+/** The repository of this folder, as its forge calls it: the local one by the name of the folder, or of that which this is a clone of. */
+async function repositoryHere(forge: string | undefined, ask: Ask): Promise<string> {
   const folder = await ask("rev-parse", "--path-format=absolute", "--git-common-dir");
   if (folder === "") throw new SeatrialError("usage", "this folder is in no repository: --repository says which one is meant");
   const origin = await ask("config", "--get", "remote.origin.url");
   if (forge !== undefined && forge !== "local") return repositoryName(origin, folder);
   const isClone = isAbsolute(origin) || origin.startsWith("file://");
   return basename(isClone ? origin : basename(folder) === ".git" ? dirname(folder) : folder).replace(/\.git$/, "");
-}
-
-async function payloadIn(file: string, { environment }: CommandContext): Promise<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(await readFile(resolve(environment.cwd, file), "utf8"));
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch (error) {
-    throw new SeatrialError("usage", `cannot read the payload ${file}: ${messageOf(error)}`, { cause: error });
-  }
-  throw new SeatrialError("usage", `the payload ${file} is no JSON object`);
 }

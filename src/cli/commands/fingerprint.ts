@@ -11,7 +11,7 @@ import { jobNamed, pageLinkOf } from "./job-references.ts";
 export function registerFingerprint(program: Command, context: CommandContext): void {
   const { output } = context;
   addApiOptions(program.command("fingerprint"))
-    .description("print the fingerprint of a job, or the fields in which two jobs differ")
+    .description("print the fingerprint of a job, a hash of all that determines it; of two jobs, the fields in which they differ")
     .argument("<job>", "a link, the name of a job run or a run, or a file with a lock document")
     .argument("[other]", "another one to compare it with")
     .addHelpText("after", "\nExit code: 0 equal, 1 different or not comparable.")

@@ -1,7 +1,10 @@
 /** What several commands' options need. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { InvalidArgumentError, Option } from "commander";
 import type { Environment } from "../../base/environment.ts";
-import { SeatrialError } from "../../base/errors.ts";
+import { messageOf, SeatrialError } from "../../base/errors.ts";
+import { parseDotenv } from "../../secrets/dotenv.ts";
 
 /** For an option that may be given again: all its values, in order. */
 export function collect(value: string, before: string[] | undefined): string[] {
@@ -56,4 +59,13 @@ export function executorOf(given: ExecutorChoice | undefined, { variables }: Env
   const choice = executorChoices.find((each) => each === named);
   if (choice) return choice;
   throw new SeatrialError("usage", `SEATRIAL_EXECUTOR is ${named}, and must be one of ${executorChoices.join(", ")}`);
+}
+
+/** Of `--secrets-file` and its kin: lines NAME=value. @throws SeatrialError `usage` when the file cannot be read, `invalid` when it is wrong. */
+export async function readValues(file: string | undefined, { environment }: { environment: Environment }): Promise<Map<string, string>> {
+  if (file === undefined) return new Map();
+  const text = await readFile(resolve(environment.cwd, file), "utf8").catch((error: unknown) => {
+    throw new SeatrialError("usage", `cannot read ${file}: ${messageOf(error)}`, { cause: error });
+  });
+  return parseDotenv(text, file);
 }

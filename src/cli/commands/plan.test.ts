@@ -17,7 +17,9 @@ async function called(files: Record<string, string>, ...argv: string[]): Promise
     await writeFile(at, text);
   }
   const { PATH } = process.env;
-  await run("git", ["init", "--quiet", "--initial-branch=main"], { cwd, env: { PATH, HOME: home } });
+  const env = { PATH, HOME: home };
+  await run("git", ["init", "--quiet", "--initial-branch=main"], { cwd, env });
+  await run("git", ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "--message=first"], { cwd, env });
   const variables = {
     PATH,
     DOCKER_HOST: `unix://${home}/none.sock`,
@@ -224,4 +226,129 @@ test("schema prints the JSON Schema of workflows", async () => {
   const { code, out } = await called({ a: "" }, "schema", "workflow");
   expect(code).toBe(0);
   expect(JSON.parse(out)).toMatchObject({ $schema: "http://json-schema.org/draft-07/schema#", required: ["on", "jobs"] });
+});
+
+describe("-o json of what is wrong", () => {
+  const wrong = "on: push\non: push\njobs:\n  a: {neds: b, steps: [{run: x}]}\n";
+  const problems = [
+    { severity: "error", file: ".seatrial/ci.yml", line: 2, column: 1, path: "", message: "the key is there twice" },
+    {
+      severity: "error",
+      file: ".seatrial/ci.yml",
+      line: 4,
+      column: 7,
+      path: "jobs.a.neds",
+      message: "is not a known key, did you mean needs?",
+    },
+  ];
+
+  test.each([["check"], ["plan"], ["run"]])("%s prints it on stdout, and exits as without", async (command) => {
+    const { code, out, err } = await called({ ".seatrial/ci.yml": wrong }, command, "-o", "json");
+    expect([code, err]).toEqual([2, ""]);
+    expect(JSON.parse(out)).toEqual({ problems });
+    expect(await called({ ".seatrial/ci.yml": wrong }, command)).toMatchObject({ code: 2, out: "" });
+  });
+
+  test("check has notices as problems that do no harm, each once", async () => {
+    const noticed = {
+      ".seatrial/ci.yml": "on: push\njobs: {a: {uses: ./.seatrial/called.yml}}\n",
+      ".seatrial/called.yml": "on: workflow_call\njobs: {b: {environment: prod, steps: [{run: x}]}}\n",
+    };
+    const { code, out } = await called(noticed, "check", "-o", "json");
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      workflows: [
+        { path: ".seatrial/called.yml", jobs: ["b"] },
+        { path: ".seatrial/ci.yml", name: ".seatrial/ci.yml", jobs: ["a"] },
+      ],
+      problems: [{ severity: "notice", file: ".seatrial/called.yml", line: 2, path: "jobs.b.environment" }],
+    });
+    const { err } = await called(noticed, "check");
+    expect(err.split("\n")).toEqual([expect.stringMatching(/^notice: \.seatrial\/called\.yml:2:\d+: jobs\.b\.environment: /)]);
+  });
+});
+
+/** The names of the jobs that a plan has, with why each does not run. */
+async function planned(given: Record<string, string>, ...argv: string[]): Promise<Record<string, string | undefined>> {
+  const { code, out, err } = await called(given, "plan", "--executor", "host", "-o", "json", ...argv);
+  expect(code, err).toBe(0);
+  const plans = JSON.parse(out) as { jobs: { name: string; note?: string }[] }[];
+  return Object.fromEntries(plans.flatMap(({ jobs }) => jobs.map(({ name, note }) => [name, note])));
+}
+
+describe("the event that plan and run make up", () => {
+  test("vars and inputs decide conditions and matrices, as in a run", async () => {
+    const given = {
+      ".seatrial/ci.yml": `on: {workflow_dispatch: {inputs: {deep: {type: boolean}, cells: {default: '["x"]'}}}}
+jobs:
+  a: {strategy: {matrix: {k8s: "\${{ fromJSON(vars.VERSIONS) }}", cell: "\${{ fromJSON(inputs.cells) }}"}}, steps: [{run: x}]}
+  b: {if: inputs.deep, steps: [{run: x}]}
+  c: {if: github.event.inputs.deep == 'true' && github.actor != '', steps: [{run: x}]}
+`,
+      "vars.env": 'VERSIONS=["v1.36", "v1.35"]\n',
+    };
+    const event = ["--event", "workflow_dispatch", "--vars-file", "vars.env"];
+    const plan = await planned(given, ...event, "--input", "deep=true", "--input", 'cells=["y"]');
+    expect(plan).toEqual({ "a (v1.36, y)": undefined, "a (v1.35, y)": undefined, b: undefined, c: undefined });
+    const otherwise = await planned(given, ...event);
+    expect(Object.keys(otherwise)).toEqual(["a (v1.36, x)", "a (v1.35, x)", "b", "c"]);
+    expect(otherwise["b"]).toMatch(/^its `if` is false: inputs\.deep/);
+  });
+
+  const told = {
+    ".seatrial/built.yml": `on: {repository_dispatch: {types: [built]}}
+jobs: {a: {if: github.event.action == 'built' && github.event.client_payload.ok, steps: [{run: 'echo "got \${{ github.event.client_payload.tag }}"'}]}}
+`,
+    ".seatrial/other.yml": "on: {repository_dispatch: {types: [other]}}\njobs: {b: {steps: [{run: 'true'}]}}\n",
+    "built.json": '{"ok": true, "tag": "v7"}',
+  };
+  const dispatch = ["--event", "repository_dispatch", "--type", "built", "--payload", "built.json"];
+
+  test("a repository_dispatch has a type, which chooses workflows, and a payload", async () => {
+    expect(await planned(told, ...dispatch)).toEqual({ a: undefined });
+    const { err } = await called(told, "plan", ...dispatch);
+    expect(err).toContain(".seatrial/other.yml is left out by its on.repository_dispatch: built is none of its types");
+  });
+
+  test("run gives its jobs the payload", async () => {
+    const { code, out, err } = await called(told, "run", "--executor", "host", ...dispatch, "-o", "json");
+    expect(code, err).toBe(0);
+    expect(JSON.parse(out)).toMatchObject([{ run: { verdict: "passed", event: "repository_dispatch" }, jobs: [{ jobName: "a" }] }]);
+  });
+
+  test.each<[event: string, condition: string, more: string[]]>([
+    ["push", "github.event.head_commit.message == 'first' && github.event.repository.default_branch == 'main'", []],
+    ["pull_request", "github.event.pull_request.head.repo.full_name == github.repository && !github.event.pull_request.draft", []],
+    [
+      "pull_request",
+      "github.event.action == 'closed' && github.event.pull_request.merged && github.event.pull_request.state == 'open'",
+      ["--type", "closed", "--payload", "p.json"],
+    ],
+    [
+      "merge_group",
+      "github.event.merge_group.base_sha != '' && github.event.merge_group.head_sha == github.sha && github.event.merge_group.base_ref == 'refs/heads/main'",
+      [],
+    ],
+    ["release", "github.event.release.tag_name == 'v2' && github.ref == 'refs/tags/v2'", ["--payload", "release.json"]],
+    ["release", "github.event.action == 'prereleased'", ["--type", "prereleased"]],
+  ])("%s has what workflows ask of it: %s", async (event, condition, more) => {
+    const on = event === "pull_request" ? "{pull_request: {types: [synchronize, closed]}}" : event;
+    const given = {
+      ".seatrial/ci.yml": `on: ${on}\njobs: {a: {if: "${condition}", steps: [{run: x}]}}\n`,
+      "p.json": '{"pull_request": {"merged": true}}',
+      "release.json": '{"release": {"tag_name": "v2"}}',
+    };
+    expect(await planned(given, "--event", event, ...more)).toEqual({ a: undefined });
+  });
+
+  test.each([
+    ["--type with an event that has no types", ["--event", "push", "--type", "built"], /--type is for an event with `types`/],
+    ["--input with another event", ["--event", "push", "--input", "a=b"], /--input is for --event workflow_dispatch/],
+    ["a payload that is no object", ["--payload", "list.json"], /the payload list\.json is no JSON object/],
+    ["a payload that is not there", ["--payload", "none.json"], /cannot read the payload none\.json/],
+  ])("%s is refused", async (_, argv, message) => {
+    const { code, err } = await called({ ...files, "list.json": "[]" }, "plan", ...argv);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+  });
 });

@@ -1,23 +1,43 @@
 /** `seatrial check` and `seatrial plan`: what is wrong with workflow files, and what they would run. Nothing is started. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { formatProblem, SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
-import { events, type EventName, type Run, type Source } from "../../resources/run.ts";
+import type { Run, Source } from "../../resources/run.ts";
 import type { PlannedJobRun } from "../../workflows/plan/decide.ts";
 import type { Json } from "../../workflows/expressions/expressions.ts";
 import { labelsOf } from "../../workflows/plan/matrix.ts";
 import { isCalledBy, type JobRunView } from "../../workflows/plan/job-run-views.ts";
-import { planRun } from "../../workflows/plan/plan.ts";
+import { planRun, type RunInput } from "../../workflows/plan/plan.ts";
+import type { InputValue } from "../../workflows/inputs.ts";
 import type { Workflow } from "../../workflows/workflow.ts";
+import { githubContext } from "../../controllers/run/github-context.ts";
+import { surroundingsHere } from "../../server/retention.ts";
 import { readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
+import { printedProblems, withPrintedProblems } from "../print/problems.ts";
 import { table } from "../print/tables.ts";
-import { type ExecutorChoice, executorOption, jsonOption } from "./options.ts";
+import { type ExecutorChoice, executorOption, jsonOption, readValues } from "./options.ts";
 import { type PlannedPlace, PlannedPlaces } from "./planned-places.ts";
 import { calledFrom } from "./called-workflows.ts";
-import { changedHere, chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
+import { addEventOptions, type EventFlags, inputsFor, type MadeUpEvent, madeUpEvent } from "./event-payload.ts";
+import { changedHere, chooseWorkflows, readWorkflows } from "./workflow-files.ts";
+
+const checkHelp = `
+Each problem is a line FILE:LINE:COLUMN: PATH: MESSAGE; what is taken and does less than it says is a notice.
+With -o json both are on stdout: {"workflows": […], "problems": [{"severity", "file", "line", "column", "path", "message"}]}.
+Exit code: 0 nothing is wrong, also where there are notices; 2 something is.`;
+
+const planHelp = `
+The event, --vars-file and --input are those of \`seatrial run\`; what depends on how other jobs end is shown as open.
+Exit code: 0 planned; 2 usage, or the files are wrong: with -o json {"problems": […]} as \`seatrial check\` has it.`;
+
+interface PlanFlags extends EventFlags {
+  varsFile?: string;
+  executor?: ExecutorChoice;
+  output?: "json";
+}
 
 interface PlannedJob {
   name: string;
@@ -36,57 +56,92 @@ interface PlannedJob {
 }
 
 export function registerPlan(program: Command, context: CommandContext): void {
-  const { environment, output, signals } = context;
+  const { environment, output } = context;
   program
     .command("check")
-    .description("say what is wrong with the workflow files of this repository, all of it at once")
+    .description("say what is wrong with the workflow files of this folder's repository, and what they use: all of it at once")
     .addOption(jsonOption())
-    .action(async (flags: { output?: "json" }) => {
-      const files = await readWorkflows(environment.cwd, await readUserRules(environment), calledFrom(environment, environment.cwd));
-      const found = files.map(({ workflow }) => ({ path: workflow.path, name: workflow.name, jobs: workflow.jobs.map(({ id }) => id) }));
-      if (flags.output === "json") return output.out(JSON.stringify(found, null, 2));
-      for (const { notices } of files.map(({ workflow }) => workflow))
+    .addHelpText("after", checkHelp)
+    .action(async ({ output: format }: { output?: "json" }) => {
+      await withPrintedProblems(context, format, async () => {
+        const files = await readWorkflows(environment.cwd, await readUserRules(environment), calledFrom(environment, environment.cwd));
+        const workflows = files.map(({ workflow }) => workflow);
+        // One of a file that is called is of each that calls it, too.
+        const told = workflows.flatMap((workflow) => workflow.notices);
+        const notices = [...new Map(told.map((notice) => [formatProblem(notice), notice])).values()];
+        if (format === "json") {
+          const found = workflows.map(({ path, name, jobs }) => ({ path, name, jobs: jobs.map(({ id }) => id) }));
+          return output.out(JSON.stringify({ workflows: found, problems: printedProblems(notices, "notice") }, null, 2));
+        }
         for (const notice of notices) output.err(`notice: ${formatProblem(notice)}`);
-      for (const { workflow } of files) output.out(`${workflow.path}: ${workflow.jobs.length} job${workflow.jobs.length === 1 ? "" : "s"}`);
+        for (const { path, jobs } of workflows) output.out(`${path}: ${jobs.length} job${jobs.length === 1 ? "" : "s"}`);
+      });
     });
 
-  program
-    .command("plan")
+  addEventOptions(program.command("plan"))
     .description("show the jobs that would run, in which order, with their matrices and clusters, where, and why there; nothing is started")
     .argument("[workflows...]", "names or files. Default: all that the event starts")
-    .addOption(new Option("--event <event>", "what happened. Default: as `run` has it").choices(events))
+    .option("--vars-file <file>", "values of `vars`: lines NAME=value")
     .addOption(executorOption())
     .addOption(jsonOption())
-    .action(async (names: string[], flags: { event?: EventName; executor?: ExecutorChoice; output?: "json" }) => {
-      const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal: signals.signal });
-      const source = await workingChange(environment, snapshot, flags.event, signals.signal);
-      const rules = await readUserRules(environment);
-      const files = await readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder));
-      const { chosen, leftOut } = chooseWorkflows(
-        files,
-        names,
-        source,
-        await changedHere(environment, snapshot, source, files, signals.signal),
-      );
-      const places = await PlannedPlaces.look(context, rules, flags.executor);
-      const plans = chosen.map((file) => ({
-        workflow: file.workflow.name,
-        path: file.workflow.path,
-        jobs: plannedJobs(file, githubOf(source), rules, places),
-      }));
-      if (flags.output === "json") return output.out(JSON.stringify(plans, null, 2));
-      for (const { workflow, jobs } of plans) {
-        output.out(`${workflow} (${source.event} of ${source.ref})`);
-        for (const line of planLines(jobs)) output.out(`  ${line}`);
-      }
-      for (const line of leftOut) output.err(line);
+    .addHelpText("after", planHelp)
+    .action(async (names: string[], flags: PlanFlags) => {
+      await withPrintedProblems(context, flags.output, async () => await showPlan(names, flags, context));
     });
 }
 
-function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnRule[], places: PlannedPlaces): PlannedJob[] {
+async function showPlan(names: readonly string[], flags: PlanFlags, context: CommandContext): Promise<void> {
+  const { environment, output, signals } = context;
+  const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal: signals.signal });
+  const change = await workingChange(environment, snapshot, flags.event, signals.signal);
+  const { source, actions, payloadFor } = await madeUpEvent(change, flags, environment);
+  const rules = await readUserRules(environment);
+  const vars = Object.fromEntries(await readValues(flags.varsFile, context));
+  const files = await readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder));
+  const paths = await changedHere(environment, snapshot, source, files, signals.signal);
+  const { chosen, leftOut } = chooseWorkflows(files, names, source, paths, actions);
+  const workflows = chosen.map(({ workflow }) => workflow);
+  const inputs = inputsFor(workflows, source.event, flags.input);
+  const foresight = { contextsOf: contextsOf({ source, vars, payloadFor, inputsOf: ({ path }) => inputs.get(path) ?? {} }), rules };
+  const places = await PlannedPlaces.look(context, rules, flags.executor);
+  const plans = workflows.map((workflow) => ({
+    workflow: workflow.name,
+    path: workflow.path,
+    jobs: plannedJobs(workflow, foresight, places),
+  }));
+  if (flags.output === "json") return output.out(JSON.stringify(plans, null, 2));
+  for (const { workflow, jobs } of plans) {
+    output.out(`${workflow} (${source.event} of ${source.ref})`);
+    for (const line of planLines(jobs)) output.out(`  ${line}`);
+  }
+  for (const line of leftOut) output.err(line);
+}
+
+/** What is known of a run before it is made. */
+export interface Foresight {
+  contextsOf(workflow: Workflow): RunInput["contexts"];
+  rules: readonly RunsOnRule[];
+}
+
+/** The contexts that the run of a workflow would have here. */
+export function contextsOf(given: {
+  source: Source;
+  vars: Readonly<Record<string, string>>;
+  payloadFor: MadeUpEvent["payloadFor"];
+  inputsOf(workflow: Workflow): Record<string, InputValue>;
+}): Foresight["contextsOf"] {
+  const { source, vars, payloadFor, inputsOf } = given;
+  return (workflow) => {
+    const inputs = inputsOf(workflow);
+    const run = { metadata: { name: "plan" }, spec: { source, workflow } };
+    return { github: githubContext(run, payloadFor(workflow, inputs), surroundingsHere), vars, inputs };
+  };
+}
+
+function plannedJobs(workflow: Workflow, foresight: Foresight, places: PlannedPlaces): PlannedJob[] {
   const stages = new Map<string, number>();
   const stageOf = (need: string) => Math.max(0, ...[...stages].map(([job, at]) => (job === need || isCalledBy(job, need) ? at : 0)));
-  return [...plannedRuns(file, github, rules)].map(({ planned, isOpen }) => {
+  return [...plannedRuns(workflow, foresight)].map(({ planned, isOpen }) => {
     const stage = 1 + Math.max(0, ...(planned.needs ?? []).map(stageOf));
     stages.set(planned.job, Math.max(stage, stages.get(planned.job) ?? 0));
     const note = isOpen ? openNote(planned) : (planned.skip ?? planned.invalid);
@@ -107,13 +162,8 @@ function plannedJobs(file: WorkflowFile, github: Github, rules: readonly RunsOnR
 }
 
 /** @throws SeatrialError `usage` when a value that was asked for is in no cell of any job, as far as that is known before they run. */
-export function checkMatrix(
-  files: readonly WorkflowFile[],
-  source: Source,
-  matrix: NonNullable<Run["spec"]["matrix"]>,
-  rules: readonly RunsOnRule[],
-): void {
-  const all = files.flatMap((file) => [...plannedRuns(file, githubOf(source), rules)]);
+export function checkMatrix(workflows: readonly Workflow[], matrix: NonNullable<Run["spec"]["matrix"]>, foresight: Foresight): void {
+  const all = workflows.flatMap((workflow) => [...plannedRuns(workflow, foresight)]);
   if (all.some(({ planned, isOpen }) => isOpen || planned.invalid !== undefined)) return;
   const cells = all.map(({ planned: { cell } }) => JSON.parse(cell ?? "{}") as Record<string, Json>);
   for (const [key, values] of Object.entries(matrix)) {
@@ -126,12 +176,6 @@ export function checkMatrix(
   }
 }
 
-type Github = ReturnType<typeof githubOf>;
-
-function githubOf(source: Source) {
-  return { event_name: source.event, ref: source.ref, sha: source.commit, repository: source.repository.name, event: {} };
-}
-
 /** A job as it looks before the run. */
 interface ForeseenJob {
   planned: PlannedJobRun;
@@ -140,10 +184,11 @@ interface ForeseenJob {
 }
 
 /** Lets the run pass, job by job, as if all jobs passed and put out nothing. */
-function* plannedRuns({ workflow }: WorkflowFile, github: Github, rules: readonly RunsOnRule[]): Generator<ForeseenJob> {
+function* plannedRuns(workflow: Workflow, { contextsOf: contextsIn, rules }: Foresight): Generator<ForeseenJob> {
   const jobRuns: JobRunView[] = [];
+  const contexts = contextsIn(workflow);
   for (;;) {
-    const { create } = planRun({ run: "plan", workflow, contexts: { github, vars: {} }, jobRuns, policy: { rules }, isAborted: false });
+    const { create } = planRun({ run: "plan", workflow, contexts, jobRuns, policy: { rules }, isAborted: false });
     if (create.length === 0) return;
     for (const { name, spec } of create) {
       const isOpen = spec.skip === undefined ? spec.invalid !== undefined && asksOthers(workflow, spec.job) : ifOfNeeds.test(spec.skip);

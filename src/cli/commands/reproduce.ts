@@ -18,6 +18,7 @@ import { reapKilled } from "./killed-runs.ts";
 import type { ApiClient } from "../../server/api/client.ts";
 import type { RunView } from "../../server/api/schemas.ts";
 import type { OneShot } from "../../server/one-shot.ts";
+import { reproducedMirrors } from "../../server/mirror-upkeep.ts";
 import { readUserMirrors } from "../../server/runs-on.ts";
 import { addApiOptions, type ApiFlags, openApi, type OpenedApi } from "../api.ts";
 import type { CommandContext } from "../cli.ts";
@@ -25,8 +26,8 @@ import { LineTree, LiveTree } from "../print/run-tree.ts";
 import { packageVersion } from "./about.ts";
 import { comparisonLines } from "./fingerprint.ts";
 import { jobNamed, pageLinkOf } from "./job-references.ts";
-import { countOf, durationOf, type ExecutorChoice, executorOption } from "./options.ts";
-import { readValues, tellFailures } from "./run.ts";
+import { countOf, durationOf, type ExecutorChoice, executorOption, readValues } from "./options.ts";
+import { tellFailures } from "./run.ts";
 
 interface ReproduceFlags extends ApiFlags {
   times?: number;
@@ -46,11 +47,16 @@ export function registerReproduce(program: Command, context: CommandContext): vo
     .option("--for <time>", "how long they are kept: 90s, 30m, 1h. Default: 1h", durationOf)
     .option("--secrets-file <file>", "values of the secrets that it names: lines NAME=value")
     .addOption(executorOption())
-    .addHelpText("after", "\nExit code: 0 passed, 1 failed, 2 usage, 4 an error of Seatrial or the host.")
+    .addHelpText("after", reproduceHelp)
     .action(async (name: string, job: string | undefined, flags: ReproduceFlags) => {
       context.exitCode = await reproduce(name, job, flags, context);
     });
 }
+
+const reproduceHelp = `
+What it needs comes from the server: lock document, event, commit, artifacts, caches. At the end it says whether it was the same job,
+or the fields in which it was not.
+Exit code: 0 passed, 1 failed, 2 usage, 3 the server does not answer, 4 an error of Seatrial or the host.`;
 
 /** One time that it was run. */
 interface Reproduction {
@@ -88,6 +94,7 @@ async function reproduce(name: string, job: string | undefined, flags: Reproduce
     kubectl: async (signal) => (await context.programs.find({ name: "kubectl" }, signal)).path,
   });
   await bringArtifacts(lock, found.name, api.client, engine, context);
+  await bringCaches(lock, { job: found.name, attempt: link?.attempt }, api.client, engine, context);
   const all: Reproduction[] = [];
   const times = flags.times ?? 1;
   const hold = flags.keep ? { hold: { forSeconds: flags.for ?? 3600 } } : {};
@@ -111,7 +118,7 @@ async function reproduce(name: string, job: string | undefined, flags: Reproduce
 async function bringArtifacts(lock: LockDocument, job: string, api: ApiClient, engine: OneShot, { output }: CommandContext): Promise<void> {
   const names = Object.keys(lock.artifacts);
   if (names.length === 0) return;
-  const digest = `sha256:${createHash("sha256").update(canonicalJson(lock)).digest("hex")}`;
+  const digest = digestOf(lock);
   const there = new Map((await api.uploads(job)).map((upload) => [upload.name, upload]));
   for (const name of names) {
     const upload = there.get(name);
@@ -122,6 +129,29 @@ async function bringArtifacts(lock: LockDocument, job: string, api: ApiClient, e
     const files = upload.files.map(({ path, size }) => ({ path, size, content: async () => await api.upload(job, name, path) }));
     await engine.bring(digest, name, files);
   }
+}
+
+/** The caches that it restored. */
+async function bringCaches(
+  lock: LockDocument,
+  { job, attempt }: { job: string; attempt: number | undefined },
+  api: ApiClient,
+  engine: OneShot,
+  { output }: CommandContext,
+): Promise<void> {
+  const { caches: restored = [] } = lock;
+  if (restored.length === 0) return;
+  const there = await api.caches(job, attempt);
+  for (const { key, digest } of restored) {
+    if (there.every((each) => each.digest !== digest))
+      output.err(`seatrial: cache ${key} is gone: the step that restores it will not find it`);
+  }
+  const brought = there.map((each) => ({ ...each, content: async () => await api.cache(job, each.digest, attempt) }));
+  await engine.bringCaches(digestOf(lock), brought);
+}
+
+function digestOf(lock: LockDocument): string {
+  return `sha256:${createHash("sha256").update(canonicalJson(lock)).digest("hex")}`;
 }
 
 /** A repository on this machine that has the commit; undefined for a job that had none. */
@@ -136,17 +166,16 @@ async function repositoryFor(
   await using mirrors = new Mirrors({ environment, folder: join(environment.dataDir, "mirrors"), now: () => new Date() });
   if (server) {
     const key = createHash("sha256").update([server.origin, forge, repository.id].join("\n")).digest("hex").slice(0, 32);
-    const mirror = mirrors.of("reproduced", key);
+    const mirror = mirrors.of(reproducedMirrors, key);
     const credentials = server.token === undefined ? {} : { credentials: { username: "token", password: server.token } };
     const url = `${server.origin}/api/v1/jobs/${encodeURIComponent(job)}/git`;
     await mirror.fetch({ url, ...credentials }, { commits: [commit] }, signal);
-    await mirror.keep(commit);
     await mirror.maintain(limits.reproducedDays);
     return mirror.folder;
   }
   if (forge !== workingTree) {
     const mirror = mirrors.of(forge, repository.id);
-    if (await mirror.hasCommit(commit)) return mirror.folder;
+    if ((await mirror.keep([commit])).length === 0) return mirror.folder;
   }
   const [here] = await treesOf(environment, environment.cwd, [commit]).catch(() => []);
   if (here !== undefined) return environment.cwd;

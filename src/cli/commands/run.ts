@@ -1,31 +1,27 @@
 /** `seatrial run [WORKFLOW…]`: the workflows of a repository, on what is in its working tree now. */
-import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
-import { resolve } from "node:path";
-import { type Command, Option } from "commander";
-import { messageOf, SeatrialError } from "../../base/errors.ts";
+import type { Command } from "commander";
+import { SeatrialError } from "../../base/errors.ts";
 import { workingChange } from "../../git/working-change.ts";
 import { snapshotWorktree } from "../../git/worktree.ts";
-import { events, type EventName } from "../../resources/run.ts";
-import { parseDotenv } from "../../secrets/dotenv.ts";
 import { reapKilled } from "./killed-runs.ts";
 import type { NewRun, RunView } from "../../server/api/schemas.ts";
 import { readUserMirrors, readUserRules } from "../../server/runs-on.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
+import type { Workflow } from "../../workflows/workflow.ts";
 import type { CommandContext } from "../cli.ts";
+import { withPrintedProblems } from "../print/problems.ts";
 import { LineTree, LiveTree } from "../print/run-tree.ts";
 import { packageVersion } from "./about.ts";
-import { collect, durationOf, type ExecutorChoice, executorOf, executorOption, jsonOption } from "./options.ts";
-import { checkMatrix } from "./plan.ts";
-import { eventPayload, inputsFor } from "./event-payload.ts";
+import { collect, durationOf, type ExecutorChoice, executorOf, executorOption, jsonOption, readValues } from "./options.ts";
+import { checkMatrix, contextsOf } from "./plan.ts";
+import { addEventOptions, type EventFlags, inputsFor, madeUpEvent } from "./event-payload.ts";
 import { calledFrom } from "./called-workflows.ts";
-import { changedHere, chooseJobs, chooseWorkflows, readWorkflows, type WorkflowFile } from "./workflow-files.ts";
+import { changedHere, chooseJobs, chooseWorkflows, readWorkflows } from "./workflow-files.ts";
 
-interface RunFlags {
-  event?: EventName;
+interface RunFlags extends EventFlags {
   job?: string[];
   matrix?: string[];
-  input?: string[];
   secretsFile?: string;
   varsFile?: string;
   hold?: boolean;
@@ -35,29 +31,30 @@ interface RunFlags {
 }
 
 export function registerRun(program: Command, context: CommandContext): void {
-  program
-    .command("run")
+  addEventOptions(program.command("run"))
     .description("run the workflows of this repository here, each job in its own cluster, on what is in the working tree now")
     .argument("[workflows...]", "names or files. Default: all that the event starts")
-    .addOption(
-      new Option("--event <event>", "what happened. Default: pull_request when HEAD is ahead of the default branch, else push").choices(
-        events,
-      ),
-    )
     .option("--job <job>", "only this job and what it needs; `JOB (cell)` for one cell (again for more)", collect)
     .option("--matrix <key=value>", "only cells with this value (again for more)", collect)
-    .option("--input <name=value>", "value of an input, for --event workflow_dispatch (again for more)", collect)
     .option("--secrets-file <file>", "values of `secrets`: lines NAME=value")
     .option("--vars-file <file>", "values of `vars`: lines NAME=value")
     .addOption(executorOption())
     .option("--hold", "keep the clusters of a job that fails, and print their kubeconfigs")
     .option("--for <time>", "how long they are kept: 90s, 30m, 1h. Default: 1h", durationOf)
     .addOption(jsonOption())
-    .addHelpText("after", "\nExit code: 0 passed, 1 failed, 2 usage, 4 an error of Seatrial or the host.")
+    .addHelpText("after", runHelp)
     .action(async (names: string[], flags: RunFlags) => {
-      context.exitCode = await runHere(names, flags, context);
+      await withPrintedProblems(context, flags.output, async () => void (context.exitCode = await runHere(names, flags, context)));
     });
 }
+
+const runHelp = `
+  seatrial run                       all that a push, or the pull request of this branch, would start
+  seatrial run ci --job e2e --matrix k8s=v1.36 --hold
+  seatrial run --event workflow_dispatch --input level=high
+  seatrial run --event repository_dispatch --type built --payload built.json
+
+Exit code: 0 passed, 1 failed, 2 usage, or the workflow files are wrong, 4 an error of Seatrial or the host.`;
 
 async function runHere(names: string[], flags: RunFlags, context: CommandContext): Promise<number> {
   const { environment, output, signals, workspace } = context;
@@ -66,10 +63,11 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
   const matrix = flags.matrix && matrixOf(flags.matrix);
   // While git looks at the working tree, what runs the jobs is loaded and opened.
   const reading = readUserRules(environment);
-  const choosing = chooseHere(names, flags, matrix, reading, context);
+  const givenVars = readValues(flags.varsFile, context);
+  const choosing = chooseHere(names, flags, matrix, reading, givenVars, context);
   const folder = choosing.then((here) => here.folder);
   for (const each of [reading, choosing, folder]) each.catch(() => {}); // Awaited below.
-  const [secrets, vars] = await Promise.all([readValues(flags.secretsFile, context), readValues(flags.varsFile, context)]);
+  const [secrets, vars] = await Promise.all([readValues(flags.secretsFile, context), givenVars]);
   const { openOneShot } = await import("../../server/one-shot.ts");
   await reapKilled(context);
   await using engine = await openOneShot(workspace, {
@@ -82,15 +80,16 @@ async function runHere(names: string[], flags: RunFlags, context: CommandContext
     executor: executorOf(flags.executor, environment),
     kubectl: async (signal) => (await context.programs.find({ name: "kubectl" }, signal)).path,
   });
-  const { source, chosen, inputs } = await choosing;
+  const { source, payloadFor, chosen, inputsOf } = await choosing;
   const runs: string[] = [];
   for (const { file, jobs } of chosen) {
+    const inputs = inputsOf(file.workflow);
     runs.push(
       await engine.api.createRun({
         source,
         workflow: { path: file.workflow.path, text: file.text, calls: file.calls },
-        event: eventPayload(source, file.workflow, inputs(file)),
-        ...(source.event === "workflow_dispatch" ? { inputs: JSON.stringify(inputs(file)) } : {}),
+        event: payloadFor(file.workflow, inputs),
+        ...(source.event === "workflow_dispatch" ? { inputs: JSON.stringify(inputs) } : {}),
         ...(jobs ? { jobs } : {}),
         ...(matrix ? { matrix } : {}),
         ...(flags.hold ? { hold: { forSeconds: flags.for ?? 3600 } } : {}),
@@ -128,36 +127,34 @@ async function chooseHere(
   flags: RunFlags,
   matrix: NewRun["matrix"],
   reading: Promise<readonly RunsOnRule[]>,
+  vars: Promise<ReadonlyMap<string, string>>,
   { environment, signals, output }: CommandContext,
 ) {
   const { signal } = signals;
   const snapshot = await snapshotWorktree(environment, environment.cwd, { tempDir: environment.tempDir, signal });
   const rules = await reading;
-  const [files, source] = await Promise.all([
+  const [files, change] = await Promise.all([
     readWorkflows(snapshot.folder, rules, calledFrom(environment, snapshot.folder)),
     workingChange(environment, snapshot, flags.event, signal),
   ]);
+  const { source, actions, payloadFor } = await madeUpEvent(change, flags, environment);
   const { chosen: workflows, leftOut } = chooseWorkflows(
     files,
     names,
     source,
     await changedHere(environment, snapshot, source, files, signal),
+    actions,
   );
   const chosen = chooseJobs(workflows, flags.job);
   for (const line of leftOut) output.err(line);
-  const inputs = inputsFor(
-    chosen.map(({ file }) => file.workflow),
-    source.event,
-    flags.input,
-  );
-  if (matrix)
-    checkMatrix(
-      chosen.map(({ file }) => file),
-      source,
-      matrix,
-      rules,
-    );
-  return { folder: snapshot.folder, source, chosen, inputs: ({ workflow }: WorkflowFile) => inputs.get(workflow.path) ?? {} };
+  const own = chosen.map(({ file }) => file.workflow);
+  const inputs = inputsFor(own, source.event, flags.input);
+  const inputsOf = ({ path }: Workflow) => inputs.get(path) ?? {};
+  if (matrix) {
+    const foresight = { contextsOf: contextsOf({ source, vars: Object.fromEntries(await vars), payloadFor, inputsOf }), rules };
+    checkMatrix(own, matrix, foresight);
+  }
+  return { folder: snapshot.folder, source, payloadFor, chosen, inputsOf };
 }
 
 /** The last lines of each job that failed, the failing tests, and where the whole log is. */
@@ -191,14 +188,6 @@ export async function tellFailures(
 
 /** Enough to see why, and to keep what was before on the screen. */
 const shownLines = 15;
-
-export async function readValues(file: string | undefined, { environment }: CommandContext): Promise<Map<string, string>> {
-  if (file === undefined) return new Map();
-  const text = await readFile(resolve(environment.cwd, file), "utf8").catch((error: unknown) => {
-    throw new SeatrialError("usage", `cannot read ${file}: ${messageOf(error)}`, { cause: error });
-  });
-  return parseDotenv(text, file);
-}
 
 /** Of `--matrix k=v`, given once for each value. */
 function matrixOf(given: readonly string[]): Record<string, string[]> {

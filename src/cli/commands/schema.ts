@@ -7,7 +7,10 @@ export function registerSchema(program: Command, { output }: CommandContext): vo
     .command("schema")
     .description("print the JSON Schema of workflow files, for editors")
     .addArgument(new Argument("<what>", "of what").choices(["workflow"]))
-    .addHelpText("after", "\nAn editor finds it by the first line of a file:\n  # yaml-language-server: $schema=workflow.schema.json")
+    .addHelpText(
+      "after",
+      "\nseatrial schema workflow > workflow.schema.json, and an editor finds it by the first line of a workflow:\n  # yaml-language-server: $schema=workflow.schema.json",
+    )
     .action(async () => {
       const { workflowJsonSchema } = await import("../../workflows/read/json-schema.ts");
       output.out(JSON.stringify(workflowJsonSchema(), null, 2));

@@ -1,15 +1,16 @@
 /** The workflow files of a working tree, as `run`, `plan` and `check` read and choose them. */
-import { readdir, readFile } from "node:fs/promises";
+import { lstat, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../../base/environment.ts";
 import { formatProblem, InvalidError, type Problem, SeatrialError } from "../../base/errors.ts";
+import { limits } from "../../base/limits.ts";
 import { workingPaths } from "../../git/working-change.ts";
 import type { Snapshot } from "../../git/worktree.ts";
 import type { Source } from "../../resources/run.ts";
 import { didYouMean } from "../../resources/suggest.ts";
 import { workflowFiles } from "../../workflows/read/find.ts";
 import { readFollowing } from "../../workflows/read/read.ts";
-import type { FetchCalled } from "../../workflows/read/read-calls.ts";
+import { type FetchCalled, treePath } from "../../workflows/read/read-calls.ts";
 import { selectJobs } from "../../workflows/plan/select.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
 import { asksForPaths, isTriggered } from "../../workflows/triggers/triggers.ts";
@@ -32,12 +33,18 @@ export async function readWorkflows(folder: string, rules: readonly RunsOnRule[]
   for (const place of [".seatrial", ".github/workflows"]) {
     for (const name of await readdir(join(folder, place)).catch(() => [])) paths.push(`${place}/${name}`);
   }
+  const fetchAll: FetchCalled = async (uses) => {
+    const path = treePath(uses);
+    if (path !== undefined) return await textIn(folder, path);
+    if (fetch) return await fetch(uses);
+    throw new SeatrialError("not-found", "workflows of other repositories are fetched by a server");
+  };
   const problems: Problem[] = [];
   const files: WorkflowFile[] = [];
   const texts = new Map<string, string>();
   for (const path of workflowFiles(paths)) texts.set(path, await readFile(join(folder, path), "utf8"));
   for (const [path, text] of texts) {
-    const { workflow, problems: wrong, calls, files: all } = await readFollowing(text, path, rules, texts, fetch);
+    const { workflow, problems: wrong, calls, files: all } = await readFollowing(text, path, rules, texts, fetchAll);
     problems.push(...wrong);
     if (workflow) files.push({ workflow, text, calls: Object.fromEntries(calls.map((called) => [called, all.get(called)!])) });
   }
@@ -58,6 +65,18 @@ export async function readWorkflows(folder: string, rules: readonly RunsOnRule[]
   return files;
 }
 
+/** @throws SeatrialError `not-found`, and `invalid` where it is no file within the folder: a link is not followed, as of a commit. */
+async function textIn(folder: string, path: string): Promise<string> {
+  const at = join(folder, path);
+  const isFile = await lstat(at).then(
+    (stat) => stat.isFile() && stat.size <= limits.gitFileBytes,
+    () => undefined,
+  );
+  if (isFile === undefined) throw new SeatrialError("not-found", `there is no file ${path}`);
+  if (!isFile) throw new SeatrialError("invalid", `${path} is no regular file of up to ${limits.gitFileBytes} bytes`);
+  return await readFile(at, "utf8");
+}
+
 /** What the event changes, when a workflow asks for it; undefined when none does, or it is not known. */
 export async function changedHere(
   environment: Environment,
@@ -72,13 +91,15 @@ export async function changedHere(
 
 /**
  * Those that were named, else those that the event starts; and for people what its filters leave out.
- * @param paths files that changed. Default: not known. @throws SeatrialError `usage` when there are none.
+ * @param paths files that changed. Default: not known. @param actions what happened, in the words of `types`. Default: whatever they ask for.
+ * @throws SeatrialError `usage` when there are none.
  */
 export function chooseWorkflows(
   files: readonly WorkflowFile[],
   names: readonly string[],
   source: Source,
   paths?: readonly string[],
+  actions?: readonly string[],
 ): { chosen: WorkflowFile[]; leftOut: string[] } {
   if (names.length > 0) {
     const chosen = names.map((name) => {
@@ -90,13 +111,14 @@ export function chooseWorkflows(
     });
     return { chosen, leftOut: [] };
   }
-  const event = { event: source.event, ref: source.ref, baseRef: source.base.ref, paths };
+  const event = { event: source.event, ref: source.ref, baseRef: source.base.ref, paths, actions };
   const chosen = files.filter(({ workflow }) => isTriggered(workflow, event));
   const leftOut = files.flatMap(({ workflow }) => {
     const { name, path, on } = workflow;
     if (on[source.event] === undefined || isTriggered(workflow, event)) return [];
-    const byPaths = isTriggered(workflow, { ...event, paths: undefined });
-    const why = byPaths ? `no file that changed is one of its paths` : `it is not for ${source.base.ref}`;
+    const isWithout = (filter: object) => isTriggered(workflow, { ...event, ...filter });
+    const ofOthers = isWithout({ actions: undefined }) ? `${actions?.join(", ")} is none of its types` : `it is not for ${source.base.ref}`;
+    const why = isWithout({ paths: undefined }) ? "no file that changed is one of its paths" : ofOthers;
     return `${name === path ? path : `${name} (${path})`} is left out by its on.${source.event}: ${why}`;
   });
   if (chosen.length > 0) return { chosen, leftOut };

@@ -56,6 +56,13 @@ describe("why a job waits", () => {
       [host({ lanes: ["trusted", "untrusted"] })],
       "host local is not for the untrusted lane alone, and a cluster with kubelets is root on its host",
     ],
+    [
+      "untrusted, kubelets, a host that another name has for trusted jobs",
+      job("j", { lane: "untrusted", executor: "docker", clusters: ["kind"] }),
+      [],
+      [host({ lanes: ["untrusted"], endpoint: "ssh://a" }), host({ name: "far", endpoint: "ssh://a" })],
+      "host local is not for the untrusted lane alone, and a cluster with kubelets is root on its host; host far takes no untrusted jobs",
+    ],
     ["host away", job("j"), [], [host({ isReachable: false, message: "ssh: timeout" })], "host local does not answer: ssh: timeout"],
     ["no such executor", job("j", { executor: "docker" }), [], [host({ executors: ["host"] })], "host local has no executor docker"],
     [
@@ -129,6 +136,16 @@ describe("who goes first", () => {
       [],
       [host(), host({ name: "remote", lanes: ["untrusted"] })],
       { fork: "remote" },
+    ],
+    [
+      "untrusted jobs come to where their lane is alone, if there is room",
+      [
+        job("fork", { lane: "untrusted", executor: "docker", createdAt: 1 }),
+        job("other", { lane: "untrusted", executor: "docker", createdAt: 2 }),
+      ],
+      [],
+      [host({ lanes: ["trusted", "untrusted"] }), host({ name: "remote", lanes: ["untrusted"], maxJobs: 1 })],
+      { fork: "remote", other: "local" },
     ],
     [
       "untrusted jobs get bare where both lanes are",

@@ -69,6 +69,12 @@ export function isAt(host: Pick<HostView, "name" | "endpoint">, place: Place): b
   return host.name === place.host && (place.endpoint === undefined || host.endpoint === undefined || host.endpoint === place.endpoint);
 }
 
+/** Whether its Docker takes jobs of the trusted lane, too, be it as a Host of another name: then what is there may be theirs. */
+export function takesTrusted(host: Pick<HostView, "endpoint" | "lanes">, hosts: readonly Pick<HostView, "endpoint" | "lanes">[]): boolean {
+  const same = hosts.filter(({ endpoint }) => endpoint !== undefined && endpoint === host.endpoint);
+  return [host, ...same].some(({ lanes }) => lanes.some((lane) => lane !== "untrusted"));
+}
+
 /** A job that has its place. */
 export interface Placed extends Contender, Place {
   /** Only its clusters are still there. */
@@ -104,6 +110,8 @@ export function schedule(
   const perRepository = new Map<string, number>();
   for (const { repository, hasEnded } of running) if (!hasEnded) perRepository.set(repository, (perRepository.get(repository) ?? 0) + 1);
   const use = new Usage(running, hosts);
+  // There a change that is not trusted may have more: what the host has of images, and what it builds.
+  const aloneFirst = hosts.toSorted((a, b) => Number(takesTrusted(a, hosts)) - Number(takesTrusted(b, hosts)));
   const whyNotYet = (job: Contender) =>
     use.whyNotParallel(job) ?? whyNoMore(policies.get(job.repository), perRepository.get(job.repository) ?? 0);
   while (queue.length > 0) {
@@ -116,7 +124,8 @@ export function schedule(
     const [job] = queue.splice(index, 1) as [Contender];
     const policy = policies.get(job.repository);
     const why = whyNotYet(job);
-    const found = why === undefined ? hostsFor(job, hosts, policy).map((host) => ({ host, why: whyNot(job, host, use) })) : [];
+    const inOrder = job.lane === "untrusted" ? aloneFirst : hosts;
+    const found = why === undefined ? hostsFor(job, inOrder, policy).map((host) => ({ host, why: whyNot(job, host, use) })) : [];
     const host = found.find((each) => each.why === undefined)?.host;
     if (!host) {
       reasons.set(job.name, why ?? whyNotAnywhere(job, hosts, use, policy));
@@ -147,17 +156,17 @@ class Usage {
   readonly #jobs = new Map<string, number>();
   readonly #clusters = new Map<string, number>();
   readonly #parallel = new Map<string, number>();
-  readonly #hosts: readonly HostView[];
+  readonly hosts: readonly HostView[];
 
   constructor(placed: readonly Placed[], hosts: readonly HostView[]) {
-    this.#hosts = hosts;
+    this.hosts = hosts;
     for (const each of placed) this.add(each);
   }
 
   add(placed: Placed): void {
     const { clusters, run, job, executor, hasEnded } = placed;
     // One that is on a host that was taken away takes nothing from what is there in its place.
-    const host = this.#hosts.find((each) => isAt(each, placed))?.name;
+    const host = this.hosts.find((each) => isAt(each, placed))?.name;
     const runsOn = executor === "host" ? localHost : host;
     for (const provider of clusters) {
       const on = provider === "bare" ? localHost : host;
@@ -185,7 +194,7 @@ class Usage {
 
   /** The host of clusters that run on the server's own machine. */
   get local(): HostView | undefined {
-    return this.#hosts.find(({ name }) => name === localHost);
+    return this.hosts.find(({ name }) => name === localHost);
   }
 
   hasRoom({ name, maxJobs }: HostView): boolean {
@@ -229,7 +238,8 @@ function whyNot(job: Contender, host: HostView, use: Usage): string | undefined 
   if (!host.executors.includes(job.executor))
     return `host ${host.name} has no executor ${job.executor}${host.message ? `: ${host.message}` : ""}`;
   if (isOtherMachine(job, host)) return whyOtherMachine(job, host);
-  if (isTooOpen(job, host)) return `host ${host.name} is not for the untrusted lane alone, and a cluster with kubelets is root on its host`;
+  if (isTooOpen(job, host, use.hosts))
+    return `host ${host.name} is not for the untrusted lane alone, and a cluster with kubelets is root on its host`;
   const { maxJobs } = host;
   if (maxJobs !== undefined && use.jobs(host.name) >= maxJobs) return `${use.jobs(host.name)} of ${maxJobs} jobs of host ${host.name} run`;
   const there = clustersOn(job, host);
@@ -252,8 +262,8 @@ function clustersOn({ clusters }: Contender, { name }: HostView): number {
 }
 
 /** Whether a cluster of the job would give a stranger what others have on that host. */
-function isTooOpen({ lane, clusters }: Contender, host: HostView): boolean {
-  return lane === "untrusted" && clusters.includes("kind") && host.lanes.some((each) => each !== "untrusted");
+function isTooOpen({ lane, clusters }: Contender, host: HostView, hosts: readonly HostView[]): boolean {
+  return lane === "untrusted" && clusters.includes("kind") && takesTrusted(host, hosts);
 }
 
 /**
@@ -274,7 +284,7 @@ function whyNever(job: Contender, hosts: readonly HostView[], policy: Repository
   if (able.length === 0) return `executor host is on host ${localHost} alone, which is not for this job`;
   const alike = able.filter((host) => !isOtherMachine(job, host));
   if (alike.length === 0) return able.map((host) => whyOtherMachine(job, host)).join("; ");
-  const holding = alike.filter((host) => !isTooOpen(job, host));
+  const holding = alike.filter((host) => !isTooOpen(job, host, hosts));
   const local = hosts.find(({ name }) => name === localHost);
   const fits = (host: HostView | undefined, wanted: number) => wanted <= (host?.maxClusters ?? Infinity);
   const fitsWith = (host: HostView) => {

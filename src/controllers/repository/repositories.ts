@@ -9,6 +9,7 @@ import type { Forge, RepositoryName } from "../../forges/forge.ts";
 import { reasonOf } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import type { Stored } from "../../resources/object.ts";
+import type { Source } from "../../resources/run.ts";
 import { hasItsName, type Repository, repositoryKind, repositoryName, type RepositoryStatus } from "../../resources/repository.ts";
 
 /** What was seen of one. */
@@ -45,12 +46,6 @@ export class Repositories {
       signal?.throwIfAborted(); // The next change tells it again.
     }
     return found;
-  }
-
-  /** As it was when the repository was seen last; undefined when it was not. */
-  async defaultBranch(forge: Forge, { id }: RepositoryName, signal?: AbortSignal): Promise<string | undefined> {
-    const found = await this.#options.store.get(repositoryKind, repositoryName({ forge: forge.name, id }), signal);
-    return found && hasItsName(found) ? found.status?.defaultBranch : undefined;
   }
 
   async #found(spec: Repository["spec"], signal: AbortSignal | undefined): Promise<Stored<Repository>> {
@@ -99,4 +94,13 @@ export class Repositories {
     const status = Object.fromEntries(Object.entries({ ...before, ...change }).filter(([, value]) => value !== undefined));
     if (!isDeepStrictEqual(status, before)) await this.#options.store.writeStatus(repositoryKind, found, status);
   }
+}
+
+/** What is allowed for a repository, where somebody said so. */
+export async function repositoryFor(
+  store: Store,
+  { forge, repository: { id } }: Pick<Source, "forge" | "repository">,
+): Promise<Stored<Repository> | undefined> {
+  const found = await store.get(repositoryKind, repositoryName({ forge, id }));
+  return found && hasItsName(found) ? found : undefined;
 }

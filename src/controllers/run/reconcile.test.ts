@@ -46,7 +46,7 @@ async function project(given: { text?: string; runsOn?: RunReconcilerOptions["ru
     varsOf: async () => await Promise.resolve({}),
     runsOn: given.runsOn ?? (async (labels) => await Promise.resolve({ labels: [...labels], executor: "host" })),
     policyOf: () => given.policy ?? {},
-    urlsOf: () => undefined,
+    surroundingsOf: () => ({ urls: undefined, retentionDays: 90 }),
     groups: new Groups(() => {}),
     now: () => time,
   });
@@ -273,7 +273,7 @@ describe("concurrency of runs", () => {
         varsOf: async () => await Promise.resolve(vars),
         runsOn: async (labels) => await Promise.resolve({ labels: [...labels], executor: "host" }),
         policyOf: () => ({}),
-        urlsOf: () => undefined,
+        surroundingsOf: () => ({ urls: undefined, retentionDays: 90 }),
         groups,
         now: () => new Date(++time),
       });

@@ -8,7 +8,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { ForgeUrls } from "../../forges/forge.ts";
 import { ApiError } from "../../kube/api-error.ts";
 import type { Store } from "../../kube/store.ts";
 import { type JobRun, jobRunKind, type JobRunSpec } from "../../resources/job-run.ts";
@@ -26,7 +25,7 @@ import type { Workflow } from "../../workflows/workflow.ts";
 import { type Claim, claimOfRun, endHolder, type Groups } from "../concurrency/groups.ts";
 import type { Lister } from "../lister.ts";
 import { refusedEnding } from "../refused.ts";
-import { githubContext } from "./github-context.ts";
+import { githubContext, type Surroundings } from "./github-context.ts";
 
 export interface RunReconcilerOptions {
   store: Store;
@@ -43,8 +42,8 @@ export interface RunReconcilerOptions {
   runsOn(labels: readonly string[], run: Stored<Run>, image: string | undefined, signal?: AbortSignal): Promise<JobRunSpec["runsOn"]>;
   /** What its jobs may ask for. */
   policyOf(run: Stored<Run>): JobPolicy;
-  /** Of its forge; undefined where that has none. */
-  urlsOf(run: Stored<Run>): ForgeUrls | undefined;
+  /** What `github` has of the server and of the forge. */
+  surroundingsOf(run: Stored<Run>): Surroundings;
   groups: Pick<Groups, "ask" | "keep">;
   now(): Date;
 }
@@ -106,7 +105,7 @@ export class RunReconciler {
       if (spec.reproduces !== undefined) return await this.#planReproduction(run, spec.reproduces);
       const [workflow, event, vars] = await Promise.all([this.#workflowOf(run), this.#eventOf(run), this.#options.varsOf(run)]);
       const inputs = JSON.parse(spec.inputs ?? "{}") as Json;
-      const contexts = { github: githubContext(run, event, this.#options.urlsOf(run)), vars, inputs };
+      const contexts = { github: githubContext(run, event, this.#options.surroundingsOf(run)), vars, inputs };
       const ending: { holder: Claim; by: Claim }[] = [];
       const plan = planRun({
         run: metadata.name,

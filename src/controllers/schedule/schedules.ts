@@ -78,7 +78,7 @@ export class Schedules {
   async #lookAt(forge: Forge, repository: ForgeRepository, entries: readonly Entry[], signal: AbortSignal | undefined): Promise<void> {
     const { history, now } = this.#options;
     const key = stateKey(forge, repository);
-    const stored = await history.state.get(key);
+    const stored = await history.state.poll(key);
     if (entries.length === 0) {
       if (stored !== undefined) await history.state.delete(key);
       return;
@@ -113,7 +113,7 @@ export class Schedules {
   /** Those of the default branch's head, as it was told of last. */
   async #entriesOf(forge: Forge, repository: ForgeRepository, signal: AbortSignal | undefined): Promise<Entry[]> {
     const { trigger } = this.#options;
-    const commit = (await trigger.defaultHead(forge, repository, signal))?.sha;
+    const commit = await trigger.branchHead(forge, repository, repository.defaultBranch, "poll");
     if (commit === undefined) return [];
     const key = stateKey(forge, repository);
     const known = this.#known.get(key);

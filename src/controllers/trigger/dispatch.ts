@@ -5,10 +5,11 @@
 import { randomUUID } from "node:crypto";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { Forge, ForgeRepository, Occurrence } from "../../forges/forge.ts";
+import type { Account, Forge, ForgeRepository, Occurrence } from "../../forges/forge.ts";
 import { didYouMean } from "../../resources/suggest.ts";
 import type { Json } from "../../workflows/expressions/expressions.ts";
 import { inputTexts, inputValues } from "../../workflows/inputs.ts";
+import { nobody } from "../run/github-context.ts";
 import type { Trigger, WorkflowFile } from "./trigger.ts";
 
 export interface WorkflowDispatch {
@@ -19,10 +20,14 @@ export interface WorkflowDispatch {
   /** Branch or tag, with or without `refs/heads/`. Default: the default branch. */
   ref?: string | undefined;
   inputs?: Readonly<Record<string, Json>> | undefined;
+  /** Who asks: `github.actor`. Default: {@link nobody}. */
+  actor?: string | undefined;
 }
 export interface RepositoryDispatch {
   repositoryId: string;
   type: string;
+  /** As {@link WorkflowDispatch.actor}. */
+  actor?: string | undefined;
   payload?: Readonly<Record<string, Json>> | undefined;
 }
 
@@ -38,7 +43,7 @@ export class Dispatcher {
    * @throws SeatrialError `not-found` without such a workflow, branch or tag; `invalid` when the file, or an input, is wrong; `conflict` when
    * the workflow has no `workflow_dispatch`, or its repository is suspended.
    */
-  async dispatch(forge: Forge, { repositoryId, workflow, ref, inputs }: WorkflowDispatch, signal?: AbortSignal): Promise<string> {
+  async dispatch(forge: Forge, { repositoryId, workflow, ref, inputs, actor }: WorkflowDispatch, signal?: AbortSignal): Promise<string> {
     const repository = await forge.repository(repositoryId, signal);
     await this.#refuseSuspended(forge, repository, signal);
     const at = await refOf(forge, repository, ref, signal);
@@ -52,15 +57,23 @@ export class Dispatcher {
       });
     }
     const values = inputValues(declared.inputs, inputs ?? {}, path);
-    const occurrence: Occurrence = { ...at, event: "workflow_dispatch", repository: nameOf(repository), workflow: path, inputs: values };
-    const payload = { inputs: inputTexts(values), ref: at.ref, repository: payloadOf(repository), workflow: path };
+    const sender = accountOf(actor);
+    const occurrence: Occurrence = {
+      ...at,
+      event: "workflow_dispatch",
+      repository: nameOf(repository),
+      workflow: path,
+      inputs: values,
+      sender,
+    };
+    const payload = { inputs: inputTexts(values), ref: at.ref, repository: payloadOf(repository), workflow: path, sender };
     const [name] = await this.#occur(forge, occurrence, payload, signal);
     if (name === undefined) throw new SeatrialError("conflict", `${path} has gone from ${at.ref} meanwhile`);
     return name;
   }
 
   /** @returns the names of all Runs that it starts. @throws SeatrialError `invalid` when the payload is larger than GitHub takes it. */
-  async tell(forge: Forge, { repositoryId, type, payload = {} }: RepositoryDispatch, signal?: AbortSignal): Promise<string[]> {
+  async tell(forge: Forge, { repositoryId, type, payload = {}, actor }: RepositoryDispatch, signal?: AbortSignal): Promise<string[]> {
     if (type === "" || type.length > limits.dispatchTypeCharacters)
       throw new SeatrialError("invalid", `the type must have from 1 to ${limits.dispatchTypeCharacters} characters`);
     const keys = Object.keys(payload).length;
@@ -73,12 +86,13 @@ export class Dispatcher {
       throw new SeatrialError("invalid", `the payload has ${bytes} bytes, and can have at most ${limits.dispatchPayloadBytes}`);
     const repository = await forge.repository(repositoryId, signal);
     await this.#refuseSuspended(forge, repository, signal);
-    const occurrence: Occurrence = { event: "repository_dispatch", repository: nameOf(repository), actions: [type] };
+    const sender = accountOf(actor);
+    const occurrence: Occurrence = { event: "repository_dispatch", repository: nameOf(repository), actions: [type], sender };
     const branch = repository.defaultBranch;
     return await this.#occur(
       forge,
       occurrence,
-      { action: type, branch, client_payload: payload, repository: payloadOf(repository) },
+      { action: type, branch, client_payload: payload, repository: payloadOf(repository), sender },
       signal,
     );
   }
@@ -91,6 +105,11 @@ export class Dispatcher {
     if (!(await this.#trigger.isSuspended(forge, nameOf(repository), signal))) return;
     throw new SeatrialError("conflict", `repository ${repository.name} is suspended`, { hint: "take `suspended` out of its Repository" });
   }
+}
+
+/** The server's token says nothing of who has it: a name is what they say, and has no id. */
+function accountOf(actor = nobody): Account {
+  return { id: "", login: actor };
 }
 
 async function refOf(

@@ -103,15 +103,16 @@ describe("what makes no head", () => {
     });
     const after = await pushTo("topic", { "a.txt": "1\n" });
     const ref = "refs/heads/topic";
+    const from = { repository: { default_branch: "main" } };
     const push = { event: "push", repository, ref } as const;
     await trigger.trigger(forge, { ...push, after }, { payload: undefined });
     expect(await runs(), "nobody said that it is new").toEqual([]);
     await trigger.trigger(forge, { ...push, after }, { delivery: "1", payload: { ref, before: "0", sender: { login: "me" } } });
     await trigger.trigger(forge, { ...push, before: main, after }, { delivery: "2", payload: { ref } });
-    await trigger.trigger(forge, { ...push, before: after }, { delivery: "3", payload: { ref } });
+    await trigger.trigger(forge, { ...push, before: after }, { delivery: "3", payload: { ref, ...from } });
     expect(started(await runs()), "the default branch was not told of").toEqual(["create create.yml"]);
     await trigger.trigger(forge, { ...push, ref: "refs/heads/main", after: main }, { payload: undefined });
-    await trigger.trigger(forge, { ...push, before: after }, { delivery: "4", payload: { ref } });
+    await trigger.trigger(forge, { ...push, before: after }, { delivery: "4", payload: { ref, ...from } });
     const all = await runs();
     expect(started(all)).toEqual(["create create.yml", "delete delete.yml"]);
     const events = await Promise.all(
@@ -119,7 +120,7 @@ describe("what makes no head", () => {
     );
     expect(Object.fromEntries(all.map(({ spec }, i) => [spec.source.event, [spec.source.ref, spec.source.commit, events[i]]]))).toEqual({
       create: [ref, after, { ref: "topic", ref_type: "branch", master_branch: "main", sender: { login: "me" } }],
-      delete: ["refs/heads/main", main, { ref: "topic", ref_type: "branch" }],
+      delete: ["refs/heads/main", main, { ref: "topic", ref_type: "branch", ...from }],
     });
   });
 

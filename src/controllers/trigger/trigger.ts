@@ -18,7 +18,7 @@ import type { Store } from "../../kube/store.ts";
 import { repositoryName } from "../../resources/repository.ts";
 import { type Run, runKind, runLabels, runNumberKey, type Source } from "../../resources/run.ts";
 import { workflowFiles } from "../../workflows/read/find.ts";
-import { formatCalls } from "../../workflows/read/read-calls.ts";
+import { formatCalls, treePath } from "../../workflows/read/read-calls.ts";
 import { readFollowing } from "../../workflows/read/read.ts";
 import { asksForNoRuns } from "../../workflows/triggers/skip.ts";
 import type { RunsOnRule } from "../../workflows/runs-on.ts";
@@ -171,30 +171,22 @@ export class Trigger {
 
   /**
    * What was deleted has no commit: it starts what the default branch has for that, as it was told of last. Whoever cleans up deletes
-   * hundreds at once: the forge is not asked.
+   * hundreds at once: neither forge nor control plane is asked.
    */
   async #deleted(forge: Forge, { repository, ref, sender }: PushChange, cause: Cause, signal: AbortSignal | undefined): Promise<string[]> {
     if (cause.delivery === undefined) return [];
-    const head = await this.defaultHead(forge, repository, signal);
-    if (head === undefined) return [];
+    const defaultBranch = defaultBranchIn(cause.payload);
+    const sha = defaultBranch === undefined ? undefined : await this.branchHead(forge, repository, defaultBranch, "get");
+    if (sha === undefined) return [];
     const payload = refPayload(cause.payload, ref, undefined);
-    const occurrence: Occurrence = { event: "delete", repository, ...head, ...(sender ? { sender } : {}) };
+    const occurrence: Occurrence = { event: "delete", repository, ref: `refs/heads/${defaultBranch}`, sha, ...(sender ? { sender } : {}) };
     return await this.#occur(forge, occurrence, { ...cause, payload }, signal);
   }
 
-  /** The head of the default branch as it was told of last; undefined when it was not. */
-  async defaultHead(
-    forge: Forge,
-    repository: RepositoryName,
-    signal: AbortSignal | undefined,
-  ): Promise<{ ref: string; sha: string } | undefined> {
-    const { repositories, history } = this.#options;
-    const branch = await repositories.defaultBranch(forge, repository, signal);
-    if (branch === undefined) return undefined;
-    const ref = `refs/heads/${branch}`;
-    const head = await history.state.get(headKey(forge.name, repository.id, ref));
-    const sha = head?.split(" ").at(-1);
-    return sha === undefined ? undefined : { ref, sha };
+  /** The head of a branch as it was told of last; undefined when it was not. @param ask as those of the history's state. */
+  async branchHead(forge: Forge, repository: RepositoryName, branch: string, ask: "get" | "poll"): Promise<string | undefined> {
+    const head = await this.#options.history.state[ask](headKey(forge.name, repository.id, `refs/heads/${branch}`));
+    return head?.split(" ").at(-1);
   }
 
   /** Makes the Runs of what happened at a commit that is there; none when it is gone. */
@@ -250,7 +242,8 @@ export class Trigger {
     };
     const isSkipped = asksForNoRuns(await mirror.messageOf(commits.at(-1)!));
     // One that is not valid is started by every head: its Run says what is wrong with it, and nobody would look for that in our log.
-    const started = files.filter(({ workflow }) => !isSkipped && (workflow ? isTriggered(workflow, event) : isHead));
+    const work = { left: limits.patternSteps };
+    const started = files.filter(({ workflow }) => !isSkipped && (workflow ? isTriggered(workflow, event, work) : isHead));
     const names = await this.#start(forge, source, files, started, cause, !isHead);
     if (change.event !== "push" || change.before !== undefined || !isDelivery) return names;
     const creating = files.filter(({ workflow }) => workflow && isTriggered(workflow, { event: "create", ref: source.ref }));
@@ -357,7 +350,16 @@ export class Trigger {
 
   async #workflowsAt(mirror: Mirror, commit: string, forge: Forge, repository: RepositoryName): Promise<WorkflowFile[]> {
     const { rules = [], called } = this.#options;
-    const fetch = called && (async (uses: string) => await called(uses, { forge, repository, folder: mirror.folder, commit }));
+    const fetch = async (uses: string) => {
+      const path = treePath(uses);
+      const text =
+        path === undefined
+          ? await called?.(uses, { forge, repository, folder: mirror.folder, commit })
+          : await mirror.readFile(commit, path);
+      if (text === undefined)
+        throw new SeatrialError("not-found", path === undefined ? "there is nothing to fetch it with" : `there is no file ${path}`);
+      return text;
+    };
     const folders = [".seatrial", ".github/workflows"];
     const files = (await Promise.all(folders.map(async (folder) => await mirror.listFiles(commit, folder)))).flat();
     const paths = workflowFiles(files.map(({ path }) => path));
@@ -460,6 +462,11 @@ function branchOf(ref: string): string {
 /** Gitea has words of its own for some of what happens to a pull request. */
 function inOurWords(payload: unknown, { action }: PullRequestChange): unknown {
   return typeof payload === "object" && payload !== null && "action" in payload ? { ...payload, action } : payload;
+}
+
+function defaultBranchIn(payload: unknown): string | undefined {
+  const { repository } = (payload ?? {}) as { repository?: { default_branch?: unknown } };
+  return typeof repository?.default_branch === "string" ? repository.default_branch : undefined;
 }
 
 /** What `create` and `delete` carry, of a push that tells the same. */

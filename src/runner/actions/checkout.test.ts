@@ -3,6 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { treeBomb } from "../../git/testdata/tree-bomb.ts";
 import type { ActionContext } from "./action.ts";
 import { checkoutAction, checkoutScript } from "./checkout.ts";
 
@@ -74,6 +75,16 @@ describe("from a folder", () => {
     const { workspace } = await checkOut({}, "refs/heads/main");
     expect(git(workspace, "symbolic-ref", "HEAD")).toBe("refs/heads/main");
     expect(git(workspace, "rev-parse", "origin/main")).toBe(sha);
+  });
+
+  test.each([
+    ["many files", {}],
+    ["much in few files", { levels: 5, fileBytes: 1024 ** 2 }],
+  ])("a tree without end, %s, is refused before anything of it is written", async (_, bomb) => {
+    sha = treeBomb(repository, { ...bomb, parent: sha });
+    const error = await checkOut().catch((thrown: unknown) => thrown as { stderr: string });
+    expect(error).toMatchObject({ stderr: expect.stringMatching(/^\w+ has more than 1000000 files and folders, or 64 GiB/m) });
+    expect(await readdir(join(folder, "workspace"))).toEqual([".git"]);
   });
 
   test("fetch-depth", async () => {

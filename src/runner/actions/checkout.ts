@@ -97,7 +97,8 @@ export function checkoutScript({ checkout, inputs, known = {}, repository = "", 
     const words = `the history of ${sha} has no commit ${commit}: no other can be checked out`;
     lines.push(`git cat-file -e ${commit}^{commit} 2>/dev/null || { echo ${quoted(words)} >&2; exit 1; }`);
   }
-  lines.push(...sparseLines(inputs));
+  const sparse = sparseLines(inputs);
+  lines.push(...(sparse.length > 0 ? sparse : sizeLines(commit)));
   lines.push(
     branch === undefined
       ? `git -c advice.detachedHead=false checkout --quiet --force --detach ${commit}`
@@ -132,6 +133,19 @@ function commitsIn(github: Readonly<Record<string, Json>>): Record<string, strin
     return [textOf(github[`${side}_ref`]), textOf(sha)] as const;
   });
   return Object.fromEntries(named.filter(([name, sha]) => name !== "" && sha !== ""));
+}
+
+/**
+ * A few kilobytes of a repository can be a tree of a million gigabytes, of which git would first fill the memory, and then the disk. An
+ * image without awk goes without.
+ */
+function sizeLines(commit: string): string[] {
+  const { checkoutEntries, checkoutBytes } = limits;
+  const most = `${checkoutEntries} files and folders, or ${checkoutBytes / 1024 ** 3} GiB`;
+  const words = `${commit} has more than ${most}, which is all that is checked out at once: sparse-checkout takes a part`;
+  const count = `{ entries++; bytes += $4 } entries > ${checkoutEntries} || bytes > ${checkoutBytes} { exit 1 }`;
+  const isFit = `git ls-tree -r -t -l --full-tree ${commit} | awk '${count}'`;
+  return [`if command -v awk >/dev/null; then ${isFit} || { echo ${quoted(words)} >&2; exit 1; }; fi`];
 }
 
 /** Only some folders, or what patterns find. */

@@ -2,13 +2,14 @@
  * `actions/upload-artifact` and `actions/download-artifact`, as version 4 has them: artifacts with a name, for other jobs of the run.
  * Files are kept one by one, so that they can be looked at; they lose their permissions, as on GitHub.
  */
+import { randomUUID } from "node:crypto";
 import { closeSync, constants, fstatSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { SeatrialError, systemCodeOf } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { ActionContext, BuiltInAction } from "../actions/action.ts";
 import { uploadFile } from "../artifact-upload.ts";
-import { commonFolder, findFiles, isBelow, matchesName } from "../globs.ts";
+import { commonFolder, findFiles, isBelow, readNamePattern } from "../globs.ts";
 import type { UploadView } from "../storage-protocol.ts";
 import { homeOf, isYes, required } from "./inputs.ts";
 
@@ -31,7 +32,7 @@ export const uploadArtifact: BuiltInAction = {
           `${JSON.stringify(path)} holds ${JSON.stringify(character)}, which some systems do not take in names`,
         );
     }
-    const asked = { name, overwrite: isYes(context, "overwrite"), ...retentionOf(context) };
+    const asked = { name, overwrite: isYes(context, "overwrite"), ...retentionOf(context), request: randomUUID() };
     const begun = await link.ask<{ id?: number; error?: string }>("POST", "uploads", asked, [400, 409]);
     if (begun.body.id === undefined)
       throw new SeatrialError(begun.status === 409 ? "conflict" : "invalid", begun.body.error ?? "the artifact was refused", {
@@ -69,10 +70,11 @@ export const downloadArtifact: BuiltInAction = {
     if (name !== "" && ids.length > 0) throw new SeatrialError("invalid", "name and artifact-ids cannot stand together");
     const target = resolve(folders.workspace, (inputs["path"] ?? "").replace(/^~(?=\/|$)/, homeOf(context)));
     const { items } = (await link.ask<{ items: UploadView[] }>("GET", "uploads")).body;
+    const isOfPattern = readNamePattern(pattern.replace(/^!/, ""));
     const chosen = items.filter((item) => {
       if (name !== "") return item.name === name;
       if (ids.length > 0) return ids.includes(String(item.id));
-      return pattern === "" || matchesName(pattern.replace(/^!/, ""), item.name) !== pattern.startsWith("!");
+      return pattern === "" || isOfPattern(item.name) !== pattern.startsWith("!");
     });
     const known = items.length === 0 ? "there are none in this run" : `there are ${listed(items.map((item) => item.name))}`;
     if (name !== "" && chosen.length === 0) throw new SeatrialError("not-found", `there is no artifact ${name}: ${known}`);

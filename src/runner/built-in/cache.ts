@@ -71,7 +71,7 @@ async function restore(context: ActionContext): Promise<string | undefined> {
   const version = versionOf(context);
   let found: CacheView | undefined;
   try {
-    found = (await context.link.ask<CacheAnswer>("POST", "caches/find", { version, key, restoreKeys })).body.cache;
+    found = (await context.link.ask<CacheAnswer>("POST", "caches/find", { version, key, restoreKeys, isForRestore: true })).body.cache;
     if (found && !isYes(context, "lookup-only") && !(await unpack(context, found))) found = undefined;
   } catch (error) {
     if (!(error instanceof SeatrialError) || context.signal.aborted) throw error;

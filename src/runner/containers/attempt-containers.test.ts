@@ -1,8 +1,9 @@
 /** What is asked of Docker for a job that asks for much; what comes of it is tried on a daemon (test/e2e/containers.e2e.ts). */
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
+import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import type { BuildOptions, DockerClient } from "../../docker/client.ts";
+import { type BuildOptions, type DockerClient, DockerError } from "../../docker/client.ts";
 import { AttemptContainers } from "./attempt-containers.ts";
 import type { ContainerRequest } from "./container-protocol.ts";
 
@@ -74,7 +75,7 @@ function openDaemon(networks: string[] = ["bridge"]) {
     await attemptContainers.start("a-1", { name: "x", image: "img", env: {}, ...request }, "img@sha256:1", isIsolated);
     return made.at(-1)!;
   };
-  return { start, made, asked, networkBodies, attemptContainers };
+  return { start, made, asked, networkBodies, attemptContainers, docker };
 }
 
 test("the job's container has the runner's processes, network and volume, and nothing of the host", async () => {
@@ -249,4 +250,28 @@ test("what was made by a server that died before it was started is started, and 
   expect([made.length, asked]).toEqual([1, ["start seatrial-attempt-a-1-x"]]);
   expect(await attemptContainers.observe("a-1", "x")).toMatchObject({ state: "running", image: "img@sha256:1" });
   expect(await attemptContainers.observe("a-1", "y")).toBeUndefined();
+});
+
+test("what everybody can have of an image is what its registry says, not what the host has", async () => {
+  const { attemptContainers, docker } = openDaemon();
+  const asked: string[] = [];
+  const registry = new Map([["ghcr.io/a/b:1", "sha256:1"]]);
+  docker.registryDigest = async (reference) => {
+    asked.push(reference);
+    const digest = registry.get(reference) ?? (reference.includes("@") ? reference.slice(reference.indexOf("@") + 1) : undefined);
+    if (digest === undefined) throw new DockerError(403, `tell the digest of ${reference}`, "denied");
+    return await Promise.resolve(digest);
+  };
+  const byDigest = `ghcr.io/a/b@sha256:${"1".repeat(64)}`;
+  expect(await attemptContainers.publicDigestOf("ghcr.io/a/b:1")).toBe("ghcr.io/a/b@sha256:1");
+  expect(await attemptContainers.publicDigestOf(byDigest.replace("@", ":1@"))).toBe(byDigest);
+  await expect(attemptContainers.publicDigestOf("ghcr.io/a/private:1")).rejects.toMatchObject({
+    code: "refused",
+    message: expect.stringContaining("without credentials, Docker could not tell the digest of ghcr.io/a/private:1: denied"),
+  });
+  await expect(attemptContainers.publicDigestOf("localhost:5000/a")).rejects.toMatchObject({ code: "refused" });
+  expect(asked).toEqual(["ghcr.io/a/b:1", byDigest, "ghcr.io/a/private:1"]);
+  const away = new SeatrialError("unreachable", "Docker does not answer", { retryable: true });
+  docker.registryDigest = async () => await Promise.reject(away);
+  await expect(attemptContainers.publicDigestOf("ghcr.io/a/b:1"), "it is asked again").rejects.toBe(away);
 });

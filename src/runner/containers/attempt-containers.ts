@@ -10,11 +10,12 @@ import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { type DockerClient, DockerError, isConflict } from "../../docker/client.ts";
 import type { ContainerDetails, ImageDetails, Labels } from "../../docker/objects.ts";
+import { splitReference } from "../../docker/reference.ts";
 import { type ContainerOptions, parseContainerOptions, parseContainerVolume } from "../../workflows/container-options.ts";
 import { archiveOf } from "./archive.ts";
 import { containerLoopFiles } from "./container-files.ts";
 import type { ContainerRequest } from "./container-protocol.ts";
-import { registriesOf } from "./images.ts";
+import { isPublicName, registriesOf } from "./images.ts";
 import { loopArguments } from "../steps/loop-script.ts";
 import { imageDigest } from "../executors/runner-image.ts";
 import { isVariableName, quoted } from "../steps/step-script.ts";
@@ -31,9 +32,17 @@ export interface AttemptContainersOptions {
   directory: string;
   /** Where the volume is that they share. */
   volume: string;
-  /** Bounds of one container: as the runner's own. */
-  bounds(isIsolated: boolean): { memoryBytes?: number | undefined; cpus?: number | undefined; pids: number };
+  /** Of one container: as the runner's own. */
+  bounds(isIsolated: boolean): ContainerBounds;
   droppedCapabilities: readonly string[];
+}
+
+/** The most that a container takes. Default: no bound. */
+export interface ContainerBounds {
+  memoryBytes?: number | undefined;
+  cpus?: number | undefined;
+  /** Processes and threads. */
+  pids: number;
 }
 
 /** Label with the attempt's uid, on all but the runner's container. */
@@ -111,6 +120,25 @@ export class AttemptContainers {
   /** By what the host has, or can pull, the image for as long as it is there. @throws SeatrialError `not-found`; another, retryable. */
   async digestOf(reference: string, credentials: ContainerRequest["credentials"], signal?: AbortSignal): Promise<string> {
     return await imageDigest(this.#options.docker, reference, signal, authOf(reference, credentials));
+  }
+
+  /**
+   * What its registry gives to everybody under that name, whatever the host has: by digest, so that also what the host has by it is that.
+   * @throws SeatrialError `refused` when it gives nothing; `unreachable` when Docker does not answer.
+   */
+  async publicDigestOf(reference: string, signal?: AbortSignal): Promise<string> {
+    const refuse = (why: string, cause?: unknown): never => {
+      throw new SeatrialError("refused", `image ${reference} is not one that everybody can have: ${why}`, { cause });
+    };
+    if (!isPublicName(reference)) refuse("it is named by an id, or by a registry without a name of its own, or with a port");
+    const { repository, tag } = splitReference(reference);
+    const asked = reference.includes("@") ? `${splitReference(repository).repository}@${tag}` : reference;
+    try {
+      return `${splitReference(asked).repository}@${await this.#options.docker.registryDigest(asked, signal)}`;
+    } catch (error) {
+      if (!(error instanceof DockerError)) throw error;
+      return refuse(`without credentials, ${error.message}`, error);
+    }
   }
 
   async hasImage(reference: string, signal?: AbortSignal): Promise<boolean> {

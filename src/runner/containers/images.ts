@@ -12,6 +12,18 @@ export function registriesOf(references: readonly string[]): string[] {
   return [...new Set(references.map((reference) => fullReference(reference).split("/")[0]!))];
 }
 
+/**
+ * A whole reference, by Docker's grammar, whose registry has a name of its own and no port: so it is no registry of a run, nor another
+ * that only the Docker host reaches, whatever the name leads to.
+ */
+const publicName =
+  /^(?!(?:[^/]+\.)?localhost[/:])(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*(?::443)?(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/;
+
+/** Whether a name may be of an image that everybody can have. Whether it is, its registry knows alone. */
+export function isPublicName(reference: string): boolean {
+  return publicName.test(fullReference(reference)) && !/^(?:sha256:.*|[0-9a-f]{64})$/.test(reference);
+}
+
 /** Refuses early what is not there. */
 export async function expectImages(docker: DockerClient | undefined, references: readonly string[], signal?: AbortSignal): Promise<void> {
   for (const reference of references) {

@@ -110,11 +110,11 @@ test("a server lists its own attempts, a command beside it those of its process"
   expect(await executorOn(docker, { ownershipOf: () => ofCommand }).list()).toEqual(["of-command"]);
 });
 
-test.each<[string, boolean, Partial<DockerExecutorOptions>, number | undefined]>([
-  ["of a trusted change has no bound", false, { isolatedMemoryBytes: 1_000 }, undefined],
-  ["of one that is not trusted has its own", true, { isolatedMemoryBytes: 1_000, memoryBytes: 5_000 }, 1_000],
-  ["of one that is not trusted has that of all where it has none of its own", true, { memoryBytes: 5_000 }, 5_000],
-])("the memory of a container %s, and its token is nowhere in it", async (_name, isIsolated, options, memory) => {
+test.each<[string, boolean, DockerExecutorOptions["bounds"], number | undefined, number]>([
+  ["are of its processes alone where the host says nothing", false, undefined, undefined, 4096],
+  ["are the host's", false, () => ({ memoryBytes: 5_000, pids: 7 }), 5_000, 7],
+  ["are its own where the change is not trusted", true, (isIsolated) => ({ memoryBytes: isIsolated ? 1_000 : 5_000, pids: 7 }), 1_000, 7],
+])("the bounds of a container %s, and its token is nowhere in it", async (_name, isIsolated, bounds, memory, pids) => {
   const made: { HostConfig: Record<string, unknown> }[] = [];
   const docker = {
     container: async () => await Promise.resolve(undefined),
@@ -122,9 +122,10 @@ test.each<[string, boolean, Partial<DockerExecutorOptions>, number | undefined]>
     writeArchive: async () => {},
     startContainer: async () => {},
   };
-  await executorOn(docker, options).start({ attempt: "a", token: "secret-token", isIsolated });
+  await executorOn(docker, { bounds }).start({ attempt: "a", token: "secret-token", isIsolated });
   expect(made).toHaveLength(1);
-  expect([made[0]!.HostConfig["Memory"], made[0]!.HostConfig["MemorySwap"]]).toEqual([memory, memory]);
+  const { Memory, MemorySwap, PidsLimit } = made[0]!.HostConfig;
+  expect([Memory, MemorySwap, PidsLimit]).toEqual([memory, memory, pids]);
   expect(made[0]!.HostConfig["NetworkMode"]).toBe(isIsolated ? "none" : "bridge");
   expect(JSON.stringify(made)).not.toContain("secret-token");
 });

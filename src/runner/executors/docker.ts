@@ -14,7 +14,7 @@ import type { ContainerDetails, Labels } from "../../docker/objects.ts";
 import { labels, type Ownership, ownershipLabels } from "../../docker/ownership.ts";
 import { doorSocket } from "../../hosts/docker-host.ts";
 import { archiveOf } from "../containers/archive.ts";
-import { AttemptContainers } from "../containers/attempt-containers.ts";
+import { AttemptContainers, type ContainerBounds } from "../containers/attempt-containers.ts";
 import { type AttemptLife, attemptMark, type Executor, type ExecutorRequest } from "./executor.ts";
 import type { RunnerInput } from "../protocol.ts";
 
@@ -32,19 +32,12 @@ export interface DockerExecutorOptions {
   door: string;
   /** Who owns the containers of an attempt. */
   ownershipOf(attempt: string): Ownership;
-  /** Bounds of one container. Default: none, and {@link defaultPids}. */
-  memoryBytes?: number | undefined;
-  cpus?: number | undefined;
-  /** Memory of a container whose change is not trusted. Default: {@link memoryBytes}. */
-  isolatedMemoryBytes?: number | undefined;
-  pids?: number | undefined;
+  /** Of one container, asked for each. @param isIsolated whether its change is not trusted. Default: of its processes alone. */
+  bounds?: ((isIsolated: boolean) => ContainerBounds) | undefined;
 }
 
 /** Label with the attempt's uid, on containers of runners alone: clusters of a job have its owner, too. */
 const runnerLabel = "seatrial.dev/runner";
-
-/** Processes of a job: a build of a large program has hundreds, a fork bomb ends here. */
-const defaultPids = 4096;
 
 /** Where the runner lives in the container: a volume, so that the work of a job goes to a plain file system, and with the container. */
 const home = "/seatrial";
@@ -182,9 +175,8 @@ export class DockerExecutor implements Executor {
     return wanted;
   }
 
-  #bounds(isIsolated: boolean): { memoryBytes?: number | undefined; cpus?: number | undefined; pids: number } {
-    const { cpus, pids = defaultPids, isolatedMemoryBytes } = this.#options;
-    return { memoryBytes: (isIsolated ? isolatedMemoryBytes : undefined) ?? this.#options.memoryBytes, cpus, pids };
+  #bounds(isIsolated: boolean): ContainerBounds {
+    return this.#options.bounds?.(isIsolated) ?? { pids: limits.containerProcesses };
   }
 
   #body({ attempt, env = {}, isIsolated, networks: [first] = [] }: ExecutorRequest, image: string): object {

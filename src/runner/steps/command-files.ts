@@ -21,18 +21,28 @@ export interface CommandFileReader {
   onRemark(message: string): void;
 }
 
+/** Where the files are, as the `github` context has them: `env`, `output` … @param prefix of their paths. */
+export function commandFilePaths(prefix: string): Record<Kind, string> {
+  return Object.fromEntries(kinds.map((kind) => [kind, `${prefix}.${kind}`])) as Record<Kind, string>;
+}
+
+/** Whether a file may be one of a step's: they have a number of their own, which is not that of its script. */
+export function isCommandFile(name: string): boolean {
+  return kinds.some((kind) => name.endsWith(`.${kind}`));
+}
+
 export class CommandFiles {
-  readonly #prefix: string;
+  readonly #paths: Record<Kind, string>;
 
   /** @param prefix of the paths of the files. */
   constructor(prefix: string) {
-    this.#prefix = prefix;
-    for (const kind of kinds) writeFileSync(this.#path(kind), "");
+    this.#paths = commandFilePaths(prefix);
+    for (const path of Object.values(this.#paths)) writeFileSync(path, "");
   }
 
   /** The variables that name them. */
   get variables(): Record<string, string> {
-    return Object.fromEntries(kinds.map((kind) => [`GITHUB_${kind.toUpperCase()}`, this.#path(kind)]));
+    return Object.fromEntries(kinds.map((kind) => [`GITHUB_${kind.toUpperCase()}`, this.#paths[kind]]));
   }
 
   /** Reads all, and removes them: they may hold secrets. */
@@ -40,7 +50,7 @@ export class CommandFiles {
     const file = (kind: Kind, use: (text: string, name: string) => void) => {
       const name = `GITHUB_${kind.toUpperCase()}`;
       try {
-        const text = textIn(this.#path(kind), name);
+        const text = textIn(this.#paths[kind], name);
         if (text !== "") use(text, name);
       } catch (error) {
         if (kind === "step_summary") reader.onRemark(messageOf(error));
@@ -56,11 +66,7 @@ export class CommandFiles {
   }
 
   remove(): void {
-    for (const kind of kinds) rmSync(this.#path(kind), { force: true, recursive: true });
-  }
-
-  #path(kind: Kind): string {
-    return `${this.#prefix}.${kind}`;
+    for (const path of Object.values(this.#paths)) rmSync(path, { force: true, recursive: true });
   }
 }
 

@@ -2,10 +2,11 @@
  * What all steps of a job share: contexts and environment, whether it has failed or is being ended, and the step that runs.
  */
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Verdict } from "../../resources/verdict.ts";
 import type { Cause } from "../../resources/verdict.ts";
 import { evaluateCondition, interpolate, type Json, type Scope, type Status } from "../../workflows/expressions/expressions.ts";
+import { commandFilePaths } from "./command-files.ts";
 import type { Frame } from "./frame.ts";
 import { hashFiles } from "./hash-files.ts";
 import type { JobOptions } from "../job.ts";
@@ -63,6 +64,9 @@ export class JobContext {
       ...objectIn(contexts["runner"]),
       temp: folders.temp,
       tool_cache: folders.tools,
+      // GitHub has it for old workflows, and does not document it.
+      workspace: dirname(folders.workspace),
+      ...(asksForDebug(assignment.secrets, contexts["vars"]) && { debug: "1" }),
     };
     const empty = { needs: {}, matrix: {}, strategy: {}, vars: {}, inputs: {} };
     this.#contexts = { ...empty, ...(contexts as Record<string, Json>), github, runner, secrets: assignment.secrets };
@@ -77,6 +81,11 @@ export class JobContext {
   /** Names the files of the next script. */
   nextScript(): string {
     return String(this.#scripts++);
+  }
+
+  /** Prefix of the paths of a step's command files. */
+  nextFiles(): string {
+    return join(this.options.folders.steps, this.nextScript());
   }
 
   /** Within a composite action its own steps count, and not what failed before it. */
@@ -95,14 +104,22 @@ export class JobContext {
     }
   }
 
-  /** What an expression of a step sees. @param env the step's own variables, and those of the steps around it. */
-  scope(frame: Frame, env: Readonly<Record<string, string>> = frame.env, action = ""): Scope {
-    return this.#scopeWith(this.environment.context(env), { action, ...frame.action?.github }, frame);
+  /** What an expression sees. @param env the step's own variables, and those of the steps around it. @param step absent: it is of none. */
+  scope(frame: Frame, env: Readonly<Record<string, string>> = frame.env, step?: { action: string; files?: string }): Scope {
+    const own = step ? { action: step.action, ...(step.files !== undefined && commandFilePaths(step.files)) } : {};
+    return this.#scopeWith(this.environment.context(env), { ...own, ...this.#githubOf(frame) }, frame);
   }
 
   /** The `github` context of steps of a frame. */
   github(frame: Frame, action: string): Record<string, Json> {
-    return { ...objectIn(this.#contexts["github"]), action, ...frame.action?.github };
+    return { ...objectIn(this.#contexts["github"]), action, ...this.#githubOf(frame) };
+  }
+
+  /** What an action adds for its steps. */
+  #githubOf(frame: Frame): Record<string, string> {
+    if (!frame.action) return {};
+    const { isCancelled, isFailure } = this.status(frame);
+    return { ...frame.action.github, action_status: isCancelled ? "cancelled" : isFailure ? "failure" : "success" };
   }
 
   #scopeWith(env: Record<string, string>, github: Record<string, Json>, frame?: Frame): Scope {
@@ -122,6 +139,11 @@ export class JobContext {
       hashFiles: (patterns) => hashFiles(workspace, patterns),
     };
   }
+}
+
+/** GitHub's switch for it: a secret or a variable. */
+function asksForDebug(secrets: Readonly<Record<string, string>>, vars: unknown): boolean {
+  return [secrets, objectIn(vars)].some((values) => values["ACTIONS_STEP_DEBUG"] === "true");
 }
 
 function objectIn(value: unknown): Record<string, Json> {

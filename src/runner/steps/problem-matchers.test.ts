@@ -133,6 +133,53 @@ test("one that takes too long is removed, and the others go on", () => {
   expect(problems.map(({ message }) => message)).toEqual(["found"]);
 });
 
+/** Takes longer than there is. */
+const slow = { owner: "slow", pattern: [{ regexp: String.raw`^(?:(\w+\s?)*|(found: .*))$`, message: 2 }] };
+const slowLine = `${"word ".repeat(40)}!\n`;
+
+test("many lines at once that take long together are no reason to remove one, and each problem is told once", () => {
+  // Each line is some hundred microseconds of work, all of them many times what one may take.
+  const several = {
+    owner: "several",
+    pattern: [
+      { regexp: "^in (.*)", file: 1 },
+      { regexp: String.raw`^at (\d+)(?:x*)*y?$`, line: 1, message: 1, loop: true },
+    ],
+  };
+  matchers = new ProblemMatchers({
+    workspace,
+    onProblem: (problem) => problems.push(problem),
+    onRemark: (text) => remarks.push(text),
+    matchMs: 20,
+  });
+  matchers.add(file(go));
+  matchers.add(file(several));
+  matchers.add(file({ owner: "heavy", pattern: [{ regexp: "(x+x+)+y|(never)", message: 2 }] }));
+  const lines = Array.from({ length: 3000 }, (_, i) =>
+    i % 10 === 0 ? `a.go:${i}:2: found` : i % 10 === 1 ? "in b.go" : i % 10 === 2 ? `at ${i}` : "x".repeat(14),
+  );
+  const before = process.cpuUsage();
+  print(`${lines.join("\n")}\n`);
+  expect(process.cpuUsage(before).user / 1000, "there was something to end").toBeGreaterThan(40);
+  expect(remarks).toEqual([]);
+  expect(problems.map(({ logLine }) => logLine)).toEqual(lines.flatMap((line, i) => (/^(a\.go|at)/.test(line) ? [i + 1] : [])));
+});
+
+test("one that was given no processor is not removed: it leaves out the line", () => {
+  matchers = new ProblemMatchers({
+    workspace,
+    onProblem: (problem) => problems.push(problem),
+    onRemark: (text) => remarks.push(text),
+    cpuMs: () => 0,
+    matchMs: 10,
+  });
+  matchers.add(file(slow));
+  matchers.add(file(go));
+  print(`${slowLine}found: it\na.go:1:2: found\n`);
+  expect(remarks).toEqual(["problem matcher slow leaves out a line: the machine is too busy to tell whether it would find an end"]);
+  expect(problems.map(({ message }) => message)).toEqual(["found: it", "found"]);
+});
+
 test("one that needs more than there is, when it is read or when it is used, is removed, and the others go on", () => {
   const startedMs = performance.now();
   matchers.add(file(go));

@@ -42,7 +42,7 @@ const githubProperties = [
   "workflow_sha",
   "workspace",
 ];
-const runnerProperties = ["arch", "debug", "environment", "name", "os", "temp", "tool_cache"];
+const runnerProperties = ["arch", "debug", "environment", "name", "os", "temp", "tool_cache", "workspace"];
 
 /** The default variables that follow from two contexts. */
 export function defaultVariables(github: Json | undefined, runner: Json | undefined): Record<string, string> {

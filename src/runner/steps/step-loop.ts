@@ -26,6 +26,7 @@ import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import { waitFor } from "../../base/wait.ts";
 import { containerLoopFiles } from "../containers/container-files.ts";
+import { isCommandFile } from "./command-files.ts";
 import { loopArguments, loopScript } from "./loop-script.ts";
 import { MarkedOutput } from "./marked-output.ts";
 
@@ -266,7 +267,7 @@ export class StepLoop {
     if (!owner) return;
     const { directory } = this.#options;
     for (const file of readdirSync(directory)) {
-      if (file.startsWith(`${name}.`)) lchownSync(join(directory, file), owner.uid, owner.gid);
+      if (file.startsWith(`${name}.`) || isCommandFile(file)) lchownSync(join(directory, file), owner.uid, owner.gid);
     }
   }
 

@@ -23,6 +23,8 @@ export interface StepRunOptions {
   /** Whether it may run on when the job is ended. */
   mayGoOn(): boolean;
   parent: StepRun | undefined;
+  /** Prefix of the paths of its command files, which expressions of the step know. */
+  files: string;
 }
 
 /** A script, or a program, that a step runs. */
@@ -65,6 +67,10 @@ export class StepRun {
   /** Why it was ended; undefined: it was not. */
   get cut(): Cut | undefined {
     return this.#cut ?? this.#options.parent?.cut;
+  }
+
+  get files(): string {
+    return this.#options.files;
   }
 
   get index(): number {
@@ -126,7 +132,7 @@ export class StepRun {
     const name = this.#job.nextScript();
     const file = (kind: string) => join(folders.steps, `${name}.${kind}`);
     const mark = `${assignment.attempt}/${name}`;
-    const commandFiles = new CommandFiles(file("").slice(0, -1));
+    const commandFiles = this.commandFiles();
     const all: Record<string, string> = {
       ...of.variables,
       ...commandFiles.variables,
@@ -164,6 +170,11 @@ export class StepRun {
     // They hold secrets, expanded.
     for (const path of [file("sh"), scriptFile, file("cjs")]) rmSync(path, { force: true });
     return exitCode;
+  }
+
+  /** For its next script; none of another is there then. */
+  commandFiles(): CommandFiles {
+    return new CommandFiles(this.files);
   }
 
   /** Obeys what was written to the files of a script. */

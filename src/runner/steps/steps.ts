@@ -12,10 +12,10 @@ import { messageOf, SeatrialError } from "../../base/errors.ts";
 import type { StepSpec } from "../../resources/job-run.ts";
 import type { Verdict } from "../../resources/verdict.ts";
 import { builtIns } from "../../workflows/actions/built-in.ts";
+import { parseUses } from "../../workflows/actions/uses.ts";
 import { evaluateBoolean, evaluateCondition, evaluateNumber, interpolate, type Scope } from "../../workflows/expressions/expressions.ts";
 import { ActionError, type DockerAction } from "../actions/action.ts";
 import { type Actions, conditionOf, type FolderAction, hasPhase, insideOf, type PhaseName } from "../actions/actions.ts";
-import { CommandFiles } from "./command-files.ts";
 import { type Frame, jobFrame, type Made, type StepItem } from "./frame.ts";
 import { type JobContext, mapped, type StepEnd } from "./job-context.ts";
 import type { StepReport } from "../protocol.ts";
@@ -69,7 +69,8 @@ export class Steps {
     const { frame } = this;
     const { log, mask, now, onStep } = this.#job.options;
     if (!this.#isWanted(name, item, frame)) return;
-    const scope = this.#job.scope(frame, item.made?.env ?? frame.env, item.action);
+    const files = this.#job.nextFiles();
+    const scope = this.#job.scope(frame, item.made?.env ?? frame.env, { action: item.action, files });
     const report: StepReport = {
       index: this.#index++,
       name: mask.text(`${name === "pre" ? "Pre" : "Post"} ${this.#shown(item.spec, scope)}`).slice(0, nameChars),
@@ -82,7 +83,8 @@ export class Steps {
     const mayGoOn = () => name === "post";
     let end: StepEnd;
     try {
-      const run = new StepRun({ job: this.#job, index: report.index, timeoutMs: timeoutOf(item.spec, scope), mayGoOn, parent: undefined });
+      const timeoutMs = timeoutOf(item.spec, scope);
+      const run = new StepRun({ job: this.#job, index: report.index, timeoutMs, mayGoOn, parent: undefined, files });
       end = await this.#inPhase(name, item, frame, run);
       run.end();
     } catch (error) {
@@ -97,8 +99,10 @@ export class Steps {
   /** Pre or post of a step, whatever it is within; nothing where it has none, or its condition does not hold. */
   async #inPhase(name: "pre" | "post", item: StepItem, frame: Frame, run: StepRun): Promise<StepEnd> {
     try {
-      const env = item.made?.env ?? { ...frame.env, ...mapped(item.spec.env ?? {}, (text) => interpolate(text, this.#job.scope(frame))) };
-      const scope = this.#job.scope(frame, env, item.action);
+      const step = { action: item.action, files: run.files };
+      const around = this.#job.scope(frame, frame.env, step);
+      const env = item.made?.env ?? { ...frame.env, ...mapped(item.spec.env ?? {}, (text) => interpolate(text, around)) };
+      const scope = this.#job.scope(frame, env, step);
       return await this.#perform({ name, item, frame, scope, run }, env);
     } catch (error) {
       return run.cutEnd() ?? endOfError(error);
@@ -111,7 +115,7 @@ export class Steps {
       const children = name === "pre" ? item.children : item.due;
       return children.some((child) => this.#isWanted(name, child, item.made?.frame ?? frame));
     }
-    const scope = this.#job.scope(frame, item.made?.env ?? frame.env, item.action);
+    const scope = this.#job.scope(frame, item.made?.env ?? frame.env, { action: item.action });
     try {
       // The job counts here, also where the step is one of a composite action.
       return evaluateCondition(conditionOf(item, name), scope, this.#job.status(this.frame));
@@ -144,11 +148,12 @@ export class Steps {
     };
     let end: StepEnd;
     let run: StepRun | undefined;
-    let scope = this.#job.scope(frame);
+    const step = { action: item.action, files: this.#job.nextFiles() };
+    let scope = this.#job.scope(frame, frame.env, step);
     try {
       // The step's own variables are seen by its other keys, not by each other.
       const env = { ...frame.env, ...mapped(spec.env ?? {}, (text) => interpolate(text, scope)) };
-      scope = this.#job.scope(frame, env, item.action);
+      scope = this.#job.scope(frame, env, step);
       if (!this.#mayRun(spec, frame, scope)) {
         this.#note(item, frame, "skipped", "skipped", {});
         if (!parent) onStep({ ...report, state: "finished", verdict: "skipped", conclusion: "skipped", finishedAt: startedAt });
@@ -162,7 +167,7 @@ export class Steps {
         log.say(report.name);
         onStep(report);
       }
-      run = new StepRun({ job: this.#job, index, timeoutMs, mayGoOn, parent });
+      run = new StepRun({ job: this.#job, index, timeoutMs, mayGoOn, parent, files: step.files });
       end = await this.#perform({ name: "main", item, frame, scope, run }, env);
     } catch (error) {
       end = run?.cutEnd() ?? endOfError(error);
@@ -248,9 +253,9 @@ export class Steps {
 
   async #docker(phase: Phase, made: Made, action: DockerAction): Promise<StepEnd> {
     const { item, run, frame } = phase;
-    const { docker, folders } = this.#job.options;
+    const { docker } = this.#job.options;
     if (!docker) throw new SeatrialError("invalid", `uses: ${item.spec.uses} needs a container, and there is no Docker for this job`);
-    const files = new CommandFiles(join(folders.steps, this.#job.nextScript()));
+    const files = run.commandFiles();
     const variables = this.#variables(phase, made.env, item.found?.kind === "folder" ? item.found : undefined);
     const { args, entrypoint, ...inputs } = made.inputs;
     const context = run.context({
@@ -295,7 +300,14 @@ export class Steps {
       for (const child of children) {
         if (!this.#isWanted(name, child, frame)) continue;
         this.#job.options.log.group(`${name === "pre" ? "Pre" : "Post"} ${nameOf(child.spec)}`, []);
-        const inner = new StepRun({ job: this.#job, index: run.index, timeoutMs: undefined, mayGoOn: () => name === "post", parent: run });
+        const inner = new StepRun({
+          job: this.#job,
+          index: run.index,
+          timeoutMs: undefined,
+          mayGoOn: () => name === "post",
+          parent: run,
+          files: this.#job.nextFiles(),
+        });
         const end = this.#told(await this.#inPhase(name, child, frame, inner));
         inner.end();
         const isForgiven = this.#isForgiven(end, child.spec, this.#job.scope(frame));
@@ -332,8 +344,9 @@ export class Steps {
   }
 
   /** `with`, and the defaults of what is not given, by lower-case name. */
-  #inputs({ name: phase, item, scope }: Phase): Record<string, string> {
+  #inputs({ name: phase, item, scope: around }: Phase): Record<string, string> {
     const { spec, found } = item;
+    const scope = withGithub(around, usedOf(spec.uses));
     const note = (text: string) => (phase === "main" ? this.#job.options.log.say(text) : undefined);
     const given = Object.fromEntries(
       Object.entries(spec.with ?? {}).map(([name, text]) => [name.toLowerCase(), interpolate(text, scope).trim()]),
@@ -444,6 +457,21 @@ function endOfError(error: unknown): StepEnd {
 /** What an action adds to `github`. */
 function githubOf({ folder, from }: FolderAction): Record<string, string> {
   return { action_path: folder, ...(from ? { action_repository: from.repository, action_ref: from.ref } : {}) };
+}
+
+/** Of which repository the action of a step is, and at what ref: its `with`, and the defaults of its inputs, know that. */
+function usedOf(text = ""): Record<string, string> {
+  try {
+    const uses = parseUses(text);
+    return uses.kind === "repository" ? { action_repository: uses.repository, action_ref: uses.ref } : {};
+  } catch {
+    return {};
+  }
+}
+
+function withGithub(scope: Scope, github: Record<string, string>): Scope {
+  const { contexts } = scope;
+  return { ...scope, contexts: { ...contexts, github: { ...(contexts["github"] as object), ...github } } };
 }
 
 /** INPUT_ and the name in capitals, blanks as `_`: "Metadata syntax", `inputs.<input_id>`. */

@@ -1,5 +1,5 @@
 /** The API as its clients see it, over a history in a folder and resources in memory: what it answers is what its description says. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import { type JobRun, jobRunKind, type JobRunStatus } from "../../resources/job-
 import { type Run, runKind, runLabels, type RunSpec, type RunStatus } from "../../resources/run.ts";
 import { exampleLock } from "../../resources/testdata/lock.ts";
 import { openSecrets } from "../../secrets/file.ts";
-import { bringUpload } from "../runners/brought-uploads.ts";
+import { bringCache, bringUpload } from "../runners/brought-uploads.ts";
 import { apiApp } from "./app.ts";
 import { ApiClient } from "./client.ts";
 import { type Route } from "./route.ts";
@@ -177,12 +177,16 @@ async function furnished(): Promise<TestApi> {
     [{ path: "x", size: 1, content: async () => await Promise.resolve(bytesOf("x")) }],
     now,
   );
-  await history.locks.put("a-1", JSON.stringify(exampleLock));
+  const cache = { key: "k", version: "v", digest: digestOfX };
+  await bringCache({ history, objects }, reproduces, { ...cache, size: 1, content: async () => await Promise.resolve(bytesOf("x")) }, now);
+  await history.locks.put("a-1", JSON.stringify({ ...exampleLock, caches: [cache] }));
   await history.attempts.end("a-1", { verdict: "failed" }, now);
   await secrets!.set("server", "TOKEN", "correct horse");
   await history.deliveries.put({ forge: "gitea", delivery: "d", event: "push", headers: {}, body: Buffer.from("{}") }, now);
   return api;
 }
+
+const digestOfX = `sha256:${createHash("sha256").update("x").digest("hex")}`;
 
 const source = runNamed("x").spec.source;
 
@@ -203,6 +207,8 @@ const calls: Record<string, [path: string, body?: object]> = {
   getLog: ["/api/v1/jobs/ended-unit-0/log"],
   getLock: ["/api/v1/jobs/ended-unit-0/lock?attempt=1"],
   listUploads: ["/api/v1/jobs/ended-unit-0/uploads"],
+  listCaches: ["/api/v1/jobs/ended-unit-0/caches"],
+  getCache: [`/api/v1/jobs/ended-unit-0/cache?digest=${digestOfX}`],
   getUpload: ["/api/v1/jobs/ended-unit-0/upload?name=n&path=x"],
   getEvent: ["/api/v1/jobs/ended-unit-0/event"],
   listGitRefs: ["/api/v1/jobs/ended-unit-0/git/info/refs?service=git-upload-pack"],

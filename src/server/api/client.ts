@@ -3,7 +3,7 @@ import { SeatrialError, type ErrorCode, systemCodeOf } from "../../base/errors.t
 import { limits } from "../../base/limits.ts";
 import { pause } from "../../base/wait.ts";
 import type { LockDocument } from "../../resources/lock-document.ts";
-import type { NewReproduction, UploadBody } from "./locks.ts";
+import type { CacheBody, NewReproduction, UploadBody } from "./locks.ts";
 import type { DispatchBody, RepositoryDispatchBody } from "./dispatches.ts";
 import type { DeliveryBody, JobView, LineBody, NewRun, RerunBody, RunBody, RunView, SecretBody } from "./schemas.ts";
 
@@ -165,6 +165,16 @@ export class ApiClient {
 
   async upload(job: string, name: string, path: string): Promise<AsyncIterable<Uint8Array>> {
     return bytesOf(await this.#call("GET", `${jobPath(job)}/upload?${queryOf({ name, path })}`));
+  }
+
+  /** Caches that a job restored and that are still there, the oldest first. */
+  async caches(job: string, attempt?: number): Promise<CacheBody[]> {
+    const query = queryOf({ attempt: attempt?.toString() });
+    return (await this.#json<{ items: CacheBody[] }>("GET", `${jobPath(job)}/caches?${query}`)).items;
+  }
+
+  async cache(job: string, digest: string, attempt?: number): Promise<AsyncIterable<Uint8Array>> {
+    return bytesOf(await this.#call("GET", `${jobPath(job)}/cache?${queryOf({ digest, attempt: attempt?.toString() })}`));
   }
 
   /** @returns the name of a run of the one job. */

@@ -10,6 +10,7 @@ import type { ApiOptions } from "./routes.ts";
 const where = {
   forge: z.string().max(63).default("local").describe("Name of the repository's forge."),
   repository: z.string().min(1).max(256).describe("Name of the repository at its forge."),
+  actor: z.string().min(1).max(256).optional().describe("Who asks: `github.actor`. Default: `seatrial`."),
 };
 const dispatchSchema = z.strictObject({
   ...where,
@@ -78,9 +79,9 @@ export function dispatchRoutes({ dispatches, history, store }: ApiOptions): Rout
       body: repositoryDispatchSchema,
       answer: z.object({ runs: z.array(z.string()).describe("Names of the Runs; none where no workflow has it.") }),
       handle: async ({ body, context }) => {
-        const { forge: forgeName, repository, type, payload } = body as z.output<typeof repositoryDispatchSchema>;
+        const { forge: forgeName, repository, type, payload, actor } = body as z.output<typeof repositoryDispatchSchema>;
         const { forge, repositoryId, dispatcher } = await whereOf(forgeName, repository);
-        const told = { repositoryId, type, payload: payload as Record<string, Json> | undefined };
+        const told = { repositoryId, type, payload: payload as Record<string, Json> | undefined, actor };
         const runs = await dispatcher.tell(forge, told, context.req.raw.signal);
         await project(runs);
         return context.json({ runs });

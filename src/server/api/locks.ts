@@ -5,9 +5,10 @@
 import { z } from "zod";
 import { SeatrialError } from "../../base/errors.ts";
 import { jobRunSpecSchema } from "../../resources/job-run.ts";
-import { canonicalJson, lockDocumentSchema } from "../../resources/lock-document.ts";
+import { canonicalJson, type LockDocument, lockDocumentSchema } from "../../resources/lock-document.ts";
 import { type Run, workingTree } from "../../resources/run.ts";
-import { uploadFor, uploadsFor } from "../runners/brought-uploads.ts";
+import { broughtCaches, uploadFor, uploadsFor } from "../runners/brought-uploads.ts";
+import { repositoryCaches } from "../runners/runner-storage.ts";
 import { lockWithImages } from "../runners/lock-writer.ts";
 import type { Call, Route } from "./route.ts";
 import type { ApiOptions } from "./routes.ts";
@@ -25,6 +26,15 @@ const uploadSchema = z.object({
   files: z.array(z.object({ path: z.string(), size: z.int() })),
 });
 export type UploadBody = z.infer<typeof uploadSchema>;
+
+const cacheSchema = z.object({
+  key: z.string(),
+  version: z.string().describe("Of what it holds, and how."),
+  digest: z.string(),
+  size: z.int().describe("Unit: bytes."),
+});
+export type CacheBody = z.infer<typeof cacheSchema>;
+const attemptQuery = z.object({ attempt: z.coerce.number().int().min(1).optional().describe("Which attempt. Default: the last.") });
 
 /** @param makeRun stores a Run and gives its name. */
 export function lockRoutes(options: ApiOptions, makeRun: (spec: Run["spec"]) => Promise<string>): Route[] {
@@ -44,6 +54,44 @@ export function lockRoutes(options: ApiOptions, makeRun: (spec: Run["spec"]) => 
     return found.run;
   };
 
+  const lockOf = async (job: string, query: unknown) => {
+    const { jobRun, attempts } = await jobRunOf(job);
+    const { attempt: number } = query as z.output<typeof attemptQuery>;
+    const attempt = number === undefined ? attempts.at(-1) : attempts.find((each) => each.number === number);
+    const text = attempt && (await history.locks.get(attempt.uid));
+    if (text === undefined) {
+      const which = number === undefined ? "" : ` of attempt ${number}`;
+      throw new SeatrialError("not-found", `${job} has no lock document${which}: it never got to its first step`);
+    }
+    const status = jobRun.status?.attempts?.find(({ uid }) => uid === attempt!.uid);
+    return lockWithImages(text, status?.images ?? []);
+  };
+
+  const cachesOf = async (job: string, { caches = [] }: LockDocument) => {
+    const { source, reproduces } = (await runOf(job)).spec;
+    const repository = reproduces === undefined ? repositoryCaches(source) : broughtCaches(reproduces).repository;
+    const there = await history.caches.withDigests(
+      repository,
+      caches.map(({ digest }) => digest),
+    );
+    const isLocked = (one: (typeof there)[number]) => {
+      return caches.some(({ key, version, digest }) => key === one.key && version === one.version && digest === one.digest);
+    };
+    return there.filter(isLocked);
+  };
+
+  const bytesAnswer = async (key: string, size: number): Promise<Response> => {
+    return new Response(ReadableStream.from(await options.objects.get(key)) as ReadableStream<Uint8Array>, {
+      headers: {
+        "content-type": "application/octet-stream",
+        "content-length": String(size),
+        "content-disposition": "attachment",
+        "content-security-policy": "sandbox",
+        "x-content-type-options": "nosniff",
+      },
+    });
+  };
+
   /** Where git finds the commit of a job, and nothing else. */
   const servedOf = async ({ params }: Call) => {
     const run = await runOf(params["job"]!);
@@ -59,19 +107,36 @@ export function lockRoutes(options: ApiOptions, makeRun: (spec: Run["spec"]) => 
       operation: "getLock",
       summary: "The lock document of a job: all that determines it, as far as that is known.",
       isProtected: false,
-      query: z.object({ attempt: z.coerce.number().int().min(1).optional().describe("Which attempt. Default: the last.") }),
+      query: attemptQuery,
       answer: lockDocumentSchema,
+      handle: async ({ params, query, context }) => context.json(await lockOf(params["job"]!, query)),
+    },
+    {
+      method: "get",
+      path: "/api/v1/jobs/{job}/caches",
+      operation: "listCaches",
+      summary: "Caches that a job restored, as far as they are still there, the oldest first.",
+      isProtected: true,
+      query: attemptQuery,
+      answer: z.object({ items: z.array(cacheSchema) }),
       handle: async ({ params, query, context }) => {
-        const { jobRun, attempts } = await jobRunOf(params["job"]!);
-        const { attempt: number } = query as { attempt?: number };
-        const attempt = number === undefined ? attempts.at(-1) : attempts.find((each) => each.number === number);
-        const text = attempt && (await history.locks.get(attempt.uid));
-        if (text === undefined) {
-          const which = number === undefined ? "" : ` of attempt ${number}`;
-          throw new SeatrialError("not-found", `${params["job"]} has no lock document${which}: it never got to its first step`);
-        }
-        const status = jobRun.status?.attempts?.find(({ uid }) => uid === attempt!.uid);
-        return context.json(lockWithImages(text, status?.images ?? []));
+        const found = await cachesOf(params["job"]!, await lockOf(params["job"]!, query));
+        return context.json({ items: found.map(({ key, version, digest, size }): CacheBody => ({ key, version, digest, size })) });
+      },
+    },
+    {
+      method: "get",
+      path: "/api/v1/jobs/{job}/cache",
+      operation: "getCache",
+      summary: "One cache that a job restored, as it is stored.",
+      isProtected: true,
+      query: attemptQuery.extend({ digest: z.string().min(1) }),
+      answer: { contentType: "application/octet-stream" },
+      handle: async ({ params, query }) => {
+        const { digest } = query as { digest: string };
+        const found = (await cachesOf(params["job"]!, await lockOf(params["job"]!, query))).find((each) => each.digest === digest);
+        if (!found) throw new SeatrialError("not-found", `${params["job"]} has restored no cache of digest ${digest}, or it is gone`);
+        return await bytesAnswer(found.object, found.size);
       },
     },
     {
@@ -107,15 +172,7 @@ export function lockRoutes(options: ApiOptions, makeRun: (spec: Run["spec"]) => 
         const listed = (await uploadsFor(history, run)).find((each) => each.name === name);
         const file = listed && (await uploadFor(history, run, listed.id))?.files.find((each) => each.path === path);
         if (!file) throw new SeatrialError("not-found", `the run of ${params["job"]} has no file ${path} in an artifact ${name}`);
-        return new Response(ReadableStream.from(await options.objects.get(file.key)) as ReadableStream<Uint8Array>, {
-          headers: {
-            "content-type": "application/octet-stream",
-            "content-length": String(file.size),
-            "content-disposition": "attachment",
-            "content-security-policy": "sandbox",
-            "x-content-type-options": "nosniff",
-          },
-        });
+        return await bytesAnswer(file.key, file.size);
       },
     },
     {

@@ -1,12 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { extract } from "tar-stream";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { environmentFrom } from "../../base/environment.ts";
 import { SeatrialError } from "../../base/errors.ts";
+import { treeBomb } from "../../git/testdata/tree-bomb.ts";
 import { parseUses, type RepositoryUses } from "../../workflows/actions/uses.ts";
 import { ActionStore, actionsSchema, placesAt } from "./action-store.ts";
 
@@ -134,6 +137,58 @@ test("a mirror that does not answer is no mirror without the action", async () =
   });
 });
 
+describe("an action whose repository was renamed", () => {
+  /** A server where `/old/…` has moved. */
+  async function renamed(to: (origin: string, path: string) => string): Promise<string> {
+    const server = createServer((request, response) => {
+      const line = (text: string) => (Buffer.byteLength(text) + 4).toString(16).padStart(4, "0") + text;
+      const moved = /^\/o\/old(\/.*)$/.exec(request.url!)?.[1];
+      if (moved !== undefined) response.writeHead(301, { location: to(`http://${request.headers.host}`, moved) }).end();
+      else {
+        const type = "application/x-git-upload-pack-advertisement";
+        const refs = line(`${"1".repeat(40)} refs/tags/v1\0multi_ack\n`);
+        response.writeHead(200, { "content-type": type }).end(`${line("# service=git-upload-pack\n")}0000${refs}0000`);
+      }
+    });
+    await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => server.close().closeAllConnections());
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  test.each([
+    ["by its tag", new Map<string, string>()],
+    ["by its lock", new Map([["o/old@v1", "2".repeat(40)]])],
+  ])("%s is not followed: its new name is said", async (_, lock) => {
+    const origin = await renamed((at, path) => `${at}/n/new.git${path}`);
+    const { store } = open(() => [{ prefix: "", url: `${origin}/` }]);
+    await expect(store.find(uses("o/old/sub@v1"), lock, nowhere)).rejects.toMatchObject({
+      code: "not-found",
+      message: expect.stringContaining(`${origin}/o/old (it moved to ${origin}/n/new.git/)`),
+      hint: "repositories that moved are not followed: write uses: n/new/sub@v1",
+    });
+  });
+
+  test("to another host: the mirror's new address is asked for", async () => {
+    const other = await renamed((at, path) => `${at}/x${path}`);
+    const origin = await renamed((_, path) => `${other}/n/new${path}`);
+    const { store } = open(() => [{ prefix: "", url: `${origin}/` }]);
+    await expect(store.find(uses("o/old@v1"), new Map(), nowhere)).rejects.toMatchObject({
+      message: `action o/old@v1 was not found: no tag and no branch v1 in ${origin}/o/old (it moved to ${other}/n/new/)`,
+      hint: "repositories that moved are not followed: write its new address to `actions.mirrors` of the configuration",
+    });
+  });
+
+  test("is looked for in the places behind it", async () => {
+    const origin = await renamed((at, path) => `${at}/n/new${path}`);
+    const { store, commit } = open((root) => [
+      { prefix: "", url: `${origin}/` },
+      { prefix: "", url: `${root}/second/` },
+    ]);
+    const there = commit("second/o/old", "one", "v1");
+    expect(await store.find(uses("o/old@v1"), new Map(), nowhere)).toMatchObject({ commit: there });
+  });
+});
+
 test("no mirror at all", async () => {
   const { store } = open(() => []);
   await expect(store.find(uses("o/r@v1"), new Map(), nowhere)).rejects.toMatchObject({
@@ -215,15 +270,28 @@ test("what was read with credentials is not there for those who have none", asyn
   await expect(locked).rejects.toMatchObject({ code: "not-found" });
 });
 
-test("a tree without end is refused before anything of it is written", async () => {
+test.each([
+  ["files", false],
+  ["folders", true],
+])("a tree without end, of %s, is refused before anything of it is written", async (_, isHollow) => {
   const { store, git, commit, root } = open();
   commit("mirror/o/r", "one", "v1");
-  let tree = git("mirror/o/r", "rev-parse", "HEAD^{tree}");
-  for (let depth = 0; depth < 6; depth++) {
-    const names = Array.from({ length: 10 }, (_, i) => `040000 tree ${tree}\td${i}\n`);
-    tree = execFileSync("git", ["mktree"], { cwd: join(root, "mirror/o/r"), input: names.join(""), encoding: "utf8" }).trim();
-  }
-  git("mirror/o/r", "tag", "bomb", git("mirror/o/r", "commit-tree", tree, "-m", "a bomb"));
+  git("mirror/o/r", "tag", "bomb", treeBomb(join(root, "mirror/o/r"), { isHollow }));
   const found = await store.find(uses("o/r@bomb"), new Map(), nowhere);
-  await expect(store.archive(found)).rejects.toMatchObject({ code: "invalid", message: "the action has more than 50000 files" });
+  const message = "the action has more than 50000 files and folders";
+  await expect(store.archive(found)).rejects.toMatchObject({ code: "invalid", message });
+});
+
+test("an archive that nobody reads to its end, as after a kill, is nowhere", async () => {
+  const { store, commit, root } = open();
+  commit("mirror/o/r", "x".repeat(100_000), "v1");
+  const before = await store.find(uses("o/r@v1"), new Map(), nowhere);
+  const files = () => readdirSync(root, { recursive: true, encoding: "utf8" }).toSorted();
+  await store.archive(before).then(async ({ body }) => await body.cancel());
+  const there = files();
+  const { body } = await store.archive(before);
+  const reader = body.getReader();
+  await reader.read();
+  expect(files()).toEqual(there);
+  await reader.cancel();
 });

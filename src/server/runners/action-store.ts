@@ -5,9 +5,8 @@
  * Everything here is read without credentials, but for the run's own repository: what a change names is anybody's choice, and
  * is never fetched with a right that whoever made it does not have.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { z } from "zod";
@@ -16,8 +15,9 @@ import { messageOf, SeatrialError } from "../../base/errors.ts";
 import { makeFolder } from "../../base/folder.ts";
 import { limits } from "../../base/limits.ts";
 import type { Forge } from "../../forges/forge.ts";
-import { checkCommit, git, gitRemote, type GitSource, settingsOf } from "../../git/git.ts";
+import { checkCommit, git, gitRemote, type GitSource, isRedirect, redirectOf, settingsOf } from "../../git/git.ts";
 import { Mirrors } from "../../git/mirror.ts";
+import { incoming } from "../../git/mirror-folder.ts";
 import { CommandFailedError } from "../../process/run.ts";
 import { type ActionsLock, lockPath, readLock } from "../../workflows/actions/actions-lock.ts";
 import { isCommitId, parseUses, pinOf, type RepositoryUses } from "../../workflows/actions/uses.ts";
@@ -96,6 +96,11 @@ export class ActionStore implements AsyncDisposable {
     this.#mirrors = new Mirrors({ environment: options.environment, folder, now: options.now });
   }
 
+  /** Lets go of what nobody has used for long. One call at a time. */
+  async maintain(signal: AbortSignal, tell: (line: string) => void): Promise<void> {
+    await this.#mirrors.maintain({ keptDays: () => limits.actionKeptDays, maxBytes: limits.actionMirrorsBytes, signal, tell });
+  }
+
   /** Ends every git command that still runs. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort(new SeatrialError("aborted", "the actions were closed"));
@@ -118,20 +123,29 @@ export class ActionStore implements AsyncDisposable {
     }
     const locked = lock.get(pin);
     const looked: string[] = [];
+    let movedHint: string | undefined;
     for (const place of places) {
-      const found = locked === undefined ? await this.#atRef(uses, place) : await this.#atCommit(uses, locked, place);
-      if (found) return found;
-      looked.push(place.name);
+      try {
+        const found = locked === undefined ? await this.#atRef(uses, place) : await this.#atCommit(uses, locked, place);
+        if (found) return found;
+        looked.push(place.name);
+      } catch (error) {
+        // As GitHub has it: who has the old name tomorrow is anybody's guess.
+        if (!isRedirect(error)) throw error;
+        const now = (await this.#placeNow(place)) ?? "another address";
+        looked.push(`${place.name} (it moved to ${now})`);
+        movedHint ??= this.#movedHint(uses, now);
+      }
     }
     const where = looked.join(", ");
     if (locked === undefined) {
       const what = isCommitId(uses.ref) ? "no commit" : "no tag and no branch";
-      throw new SeatrialError("not-found", `action ${pin} was not found: ${what} ${uses.ref} in ${where}`);
+      throw new SeatrialError("not-found", `action ${pin} was not found: ${what} ${uses.ref} in ${where}`, { hint: movedHint });
     }
     const now = await this.#commitOf(uses, places[0]!).catch(() => undefined);
     const today = now === undefined ? `and ${uses.ref} is not there either` : `and ${uses.ref} is commit ${now} there`;
     throw new SeatrialError("not-found", `action ${pin}: ${lockPath} has commit ${locked}, which is not in ${where} any more, ${today}`, {
-      hint: "when the new one is right: seatrial actions lock --update",
+      hint: movedHint ?? "when the new one is right: seatrial actions lock --update",
     });
   }
 
@@ -174,34 +188,36 @@ export class ActionStore implements AsyncDisposable {
   async #archive({ commit, folder }: FoundCommit): Promise<{ body: ReadableStream; bytes: number }> {
     const { environment } = this.#options;
     await this.#checkSize(folder, commit);
-    makeFolder(environment.tempDir);
-    const scratch = await mkdtemp(join(environment.tempDir, "seatrial-action-"));
+    // It has a name for an instant alone: whatever becomes of us, nothing of it is left.
+    makeFolder(join(folder, incoming), 0o700);
+    const path = join(folder, incoming, `archive-${randomUUID()}`);
+    const file = await open(path, "wx+", 0o600);
     try {
-      const file = join(scratch, "action.tar");
+      await unlink(path);
       // Of the commit itself git would put whatever its own attributes ask for into its files.
-      await git(environment, ["archive", "--format=tar", "-o", file, `${commit}^{tree}`], { folder, signal: this.#abort.signal });
-      const { size } = await stat(file);
+      const args = ["archive", "--format=tar", `${commit}^{tree}`];
+      await git(environment, args, { folder, signal: this.#abort.signal, stdout: file.fd });
+      const { size } = await file.stat();
       if (size > limits.actionBytes) throw new SeatrialError("invalid", `the action has ${size} bytes, and can have ${limits.actionBytes}`);
-      const stream = createReadStream(file);
-      // Once it is open its name is not needed any more.
-      await new Promise<void>((resolve, reject) => stream.once("open", () => resolve()).once("error", reject));
-      return { body: Readable.toWeb(stream) as ReadableStream, bytes: size };
-    } finally {
-      await rm(scratch, { recursive: true, force: true });
+      return { body: Readable.toWeb(file.createReadStream({ start: 0 })) as ReadableStream, bytes: size };
+    } catch (error) {
+      await file.close();
+      throw error;
     }
   }
 
   /** Before anything of it is written: a few kilobytes of a repository can be a tree of a million gigabytes. @throws SeatrialError `invalid` */
   async #checkSize(folder: string, commit: string): Promise<void> {
-    const args = ["ls-tree", "-r", "-z", "--full-tree", "--format=%(objectsize)", commit];
+    const args = ["ls-tree", "-r", "-t", "-z", "--full-tree", "--format=%(objectsize)", commit];
     const { stdout } = await git(this.#options.environment, args, { folder, signal: this.#abort.signal }).catch((error: unknown) => {
       // Its output was more than is ever taken.
       if (error instanceof CommandFailedError && error.exitCode === undefined) return { stdout: "\0".repeat(limits.actionFiles + 1) };
       throw error;
     });
     const sizes = stdout.split("\0").slice(0, -1);
-    if (sizes.length > limits.actionFiles) throw new SeatrialError("invalid", `the action has more than ${limits.actionFiles} files`);
-    // That of a submodule is `-`: nothing of it is there.
+    if (sizes.length > limits.actionFiles)
+      throw new SeatrialError("invalid", `the action has more than ${limits.actionFiles} files and folders`);
+    // That of a folder is `-`, and of a submodule: nothing of it is there.
     const bytes = sizes.reduce((sum, size) => sum + (Number(size) || 0), 0);
     if (bytes > limits.actionBytes) throw new SeatrialError("invalid", `the action has ${bytes} bytes, and can have ${limits.actionBytes}`);
   }
@@ -215,6 +231,27 @@ export class ActionStore implements AsyncDisposable {
     const [, id] = /^100(?:644|755) blob ([0-9a-f]+)\t/.exec(entry) ?? [];
     if (id === undefined) return new Map();
     return readLock((await git(environment, [...at, "cat-file", "blob", id])).stdout);
+  }
+
+  async #placeNow({ source }: ActionPlace): Promise<string | undefined> {
+    if (!source || source.credentials) return undefined;
+    return await redirectOf(this.#options.environment, source.url, this.#abort.signal);
+  }
+
+  /** What to write for a repository that has another address: another name, or another mirror. */
+  #movedHint({ path, ref }: RepositoryUses, moved: string): string {
+    for (const { prefix, url } of this.#options.mirrors) {
+      const name = moved.startsWith(url)
+        ? prefix +
+          moved
+            .slice(url.length)
+            .replace(/\/$/, "")
+            .replace(/\.git$/, "")
+        : "";
+      if (/^[\w.-]+\/[\w.-]+$/.test(name))
+        return `repositories that moved are not followed: write uses: ${[name, path].filter(Boolean).join("/")}@${ref}`;
+    }
+    return "repositories that moved are not followed: write its new address to `actions.mirrors` of the configuration";
   }
 
   #placesOf(repository: string): ActionPlace[] {
@@ -244,7 +281,7 @@ export class ActionStore implements AsyncDisposable {
     if (!source) return undefined;
     const mirror = this.#mirrors.of("actions", createHash("sha256").update(keyOf(source)).digest("hex").slice(0, 40));
     try {
-      await mirror.fetch(source, { commits: [commit], isShallow: true });
+      await mirror.fetch(source, { commits: [commit], isShallow: true, maxBytes: limits.actionFetchBytes });
       return { commit, folder: mirror.folder, notice: undefined };
     } catch (error) {
       if (error instanceof SeatrialError && error.code === "not-found") return undefined;

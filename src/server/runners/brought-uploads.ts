@@ -1,11 +1,15 @@
 /**
- * Named artifacts of another run, brought for a job that is reproduced: what the jobs that it needed had left. They are kept apart from
- * those of any run here, below a name that follows from the lock document, and go a day later.
+ * Named artifacts and caches of another run, brought for a job that is reproduced: what the jobs that it needed had left, and what it had
+ * restored. They are kept apart from those of any run here, below a name that follows from the lock document; artifacts go a day later,
+ * caches as all others do that nobody uses.
  */
+import { randomUUID } from "node:crypto";
+import { SeatrialError } from "../../base/errors.ts";
 import { attemptPrefix, type ObjectStore } from "../../artifacts/object-store.ts";
 import { limits } from "../../base/limits.ts";
+import type { CachePlace } from "../../history/caches.ts";
 import type { History } from "../../history/history.ts";
-import { type Upload, uploadFolder } from "../../history/uploads.ts";
+import { type Upload, uploadFolder, uploadObjects } from "../../history/uploads.ts";
 
 export interface BroughtFile {
   path: string;
@@ -48,13 +52,50 @@ export async function bringUpload(
   const expiresAt = new Date(now.getTime() + limits.broughtUploadMs);
   const old = await history.uploads.removeExpired(now, limits.pruneAtOnce);
   const begun = await history.uploads.begin(owner, name, { mayReplace: true, expiresAt }, now);
-  if (begun.state === "taken") return;
+  if (begun.state !== "begun") return;
   for (const key of [...old, ...begun.replaced]) await objects.delete(key);
   for (const { path, size, content } of files) {
     const below = uploadFolder(name) + path;
-    const key = `${attemptPrefix(attempt)}/${below}`;
+    const key = `${attemptPrefix(attempt)}/${uploadObjects(begun.id)}/${path}`;
     const { digest } = await objects.put(key, await content(), { size });
     await history.attempts.recordArtifact(attempt, { path: below, size, digest, contentType: "application/octet-stream", key });
   }
   await history.uploads.finish(attempt, begun.id, now);
+}
+
+/** Whose caches a job sees that reproduces the lock document of this digest: those that were brought for it, and no others. */
+export function broughtCaches(lock: string): CachePlace {
+  return { repository: broughtFor(lock), lane: "trusted", refs: ["brought"] };
+}
+
+export interface BroughtCache {
+  key: string;
+  version: string;
+  /** Unit: bytes. */
+  size: number;
+  digest: string;
+  /** Called once at most. */
+  content(): Promise<AsyncIterable<Uint8Array>>;
+}
+
+/**
+ * Stores a cache for jobs that reproduce the lock document; of several that begin alike the one that was brought last is found. One that is
+ * there already stays. @throws SeatrialError `internal` when what comes is not what was restored.
+ */
+export async function bringCache(
+  { history, objects }: { history: History; objects: ObjectStore },
+  lock: string,
+  { key, version, size, digest, content }: BroughtCache,
+  now: Date,
+): Promise<void> {
+  const place = broughtCaches(lock);
+  if (await history.caches.has(place, version, key)) return;
+  const id = randomUUID();
+  const object = `caches/${id.slice(0, 2)}/${id}`;
+  const stored = await objects.put(object, await content(), { size, most: limits.cacheBytes });
+  const isAdded = stored.digest === digest && (await history.caches.add(place, version, { id, key, size, digest, object }, now));
+  if (isAdded) return;
+  await objects.delete(object);
+  if (stored.digest !== digest)
+    throw new SeatrialError("internal", `cache ${key} came with digest ${stored.digest}, and was restored with ${digest}`);
 }

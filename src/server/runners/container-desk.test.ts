@@ -13,7 +13,11 @@ import { ContainerDesk } from "./container-desk.ts";
 const request: ContainerRequest = { role: "service", name: "db", image: "postgres:18", env: {} };
 
 /** A desk, and a host with images. @param digests what the registry says of a reference, one after the other. */
-async function openDesk(digests: (string | Error)[] = ["postgres@sha256:1"], lane: JobRun["spec"]["lane"] = "trusted") {
+async function openDesk(
+  digests: (string | Error)[] = ["postgres@sha256:1"],
+  lane: JobRun["spec"]["lane"] = "trusted",
+  servesTrusted = true,
+) {
   let uid = 0;
   const store = new MemoryStore({ now: () => new Date(0), newUid: () => `uid-${uid++}` });
   const addJobRun = async (name: string) => {
@@ -54,6 +58,12 @@ async function openDesk(digests: (string | Error)[] = ["postgres@sha256:1"], lan
       if (digest instanceof Error) throw digest;
       return digest;
     },
+    publicDigestOf: async (reference: string) => {
+      await Promise.resolve();
+      if (!reference.startsWith("postgres")) throw new SeatrialError("refused", `image ${reference} is not one that everybody can have`);
+      return "postgres@sha256:public";
+    },
+    build: async () => await Promise.resolve("sha256:built"),
     hasImage: async (image: string) => await Promise.resolve(image.startsWith("sha256:") || pulled.some((each) => each.image === image)),
     pull: async (image: string, credentials: unknown) => await Promise.resolve(pulled.push({ image, credentials })),
     start: async (attempt: string, { name }: ContainerRequest, image: string) => {
@@ -66,6 +76,7 @@ async function openDesk(digests: (string | Error)[] = ["postgres@sha256:1"], lan
   const desk = new ContainerDesk({
     store,
     executorOf: ({ executor: name }) => (name === "docker" ? executor : ({ name: "host" } as Executor)),
+    servesTrusted: () => servesTrusted,
   });
   const statusOf = async (name: string) => (await store.get(jobRunKind, name))?.status;
   return { desk, store, addJobRun, pulled, statusOf, running, state, containers, first: await addJobRun("a") };
@@ -139,6 +150,43 @@ test.each<[string, Parameters<typeof openDesk>, Partial<ContainerRequest>, objec
   const { desk, first, pulled } = await openDesk(...options);
   expect(await desk.ask(first, { ...request, ...more })).toEqual(answer);
   expect(pulled).toEqual([]);
+});
+
+const build = { image: undefined, build: { folder: "/seatrial/attempt/actions/own", file: "Dockerfile" } };
+
+test.each<[string, Partial<ContainerRequest>, object]>([
+  ["what everybody has is what its registry says, whatever the host has", {}, { state: "running", image: "postgres@sha256:public" }],
+  [
+    "a name of the host",
+    { image: "private:1" },
+    { state: "failed", cause: "image", message: expect.stringContaining("image private:1 is not") },
+  ],
+  ["an id", { image: "sha256:1" }, { state: "failed", cause: "image", message: expect.stringContaining("image sha256:1 is not") }],
+  ["a Dockerfile", build, { state: "failed", cause: "image", message: expect.stringContaining("host local serves trusted ones, too") }],
+])("a change that is not trusted, on a host for both lanes: %s", async (_name, more, answer) => {
+  const { desk, first, running } = await openDesk(["private@sha256:of-the-host"], "untrusted");
+  const asked = await desk.ask(first, { ...request, ...more } as ContainerRequest);
+  expect(asked).toMatchObject(answer);
+  expect([...running.values()]).toEqual(asked.state === "running" ? [asked.image] : []);
+});
+
+test("what a job of the run had on a host for its lane alone is asked of the registry again on one for both", async () => {
+  const { desk, first, store } = await openDesk([], "untrusted");
+  const jobRun = (await store.get(jobRunKind, "a"))!;
+  const image = { reference: "postgres:18", digest: "private@sha256:1" };
+  await store.writeStatus(jobRunKind, jobRun, { attempts: [{ number: 1, uid: "b-1", executor: "docker", host: "far", images: [image] }] });
+  expect(await desk.ask(first, request)).toMatchObject({
+    state: "failed",
+    message: expect.stringContaining("image private@sha256:1 is not"),
+  });
+});
+
+test.each<[string, Partial<ContainerRequest>, string]>([
+  ["an image of the host", { image: "private:1" }, "private@sha256:of-the-host"],
+  ["a Dockerfile", build, "sha256:built"],
+])("a change that is not trusted, on a host for such ones alone: %s", async (_name, more, image) => {
+  const { desk, first } = await openDesk(["private@sha256:of-the-host"], "untrusted", false);
+  expect(await desk.ask(first, { ...request, ...more } as ContainerRequest)).toMatchObject({ state: "running", image });
 });
 
 test("a container that does not start says why, and can be asked for again", async () => {

@@ -22,6 +22,8 @@ export interface ContainerDeskOptions {
   store: Store;
   /** The executor of an attempt. @throws SeatrialError `unreachable` (retryable) when its host does not answer. */
   executorOf(attempt: AttemptRecord): Executor;
+  /** Whether what its host has may be of the trusted lane. */
+  servesTrusted(attempt: AttemptRecord): boolean;
 }
 
 type Failed = Extract<ContainerAnswer, { state: "failed" }>;
@@ -114,9 +116,12 @@ export class ContainerDesk {
       isIsolated = jobRun.spec.lane !== "trusted";
       if (isIsolated && request.credentials)
         return failed("image", "credentials for an image are not used for changes that are not trusted");
+      // What the host has by name, by id, or in its cache of builds may hold what was fetched with a secret.
+      const isAmongTrusted = isIsolated && this.#options.servesTrusted(attempt);
+      if (isAmongTrusted && request.build) return failed("image", `${whyNoBuild}: host ${attempt.host} serves trusted ones, too`);
       image = request.build
         ? await containers.build(attempt.uid, request.name, request.build, isIsolated)
-        : await this.#imageOf(containers, jobRun, request);
+        : await this.#imageOf(containers, jobRun, request, isAmongTrusted);
       const reference = request.build ? `${request.build.folder}/${request.build.file}` : request.image!;
       await this.#note(attempt, reference, image);
     } catch (error) {
@@ -132,14 +137,25 @@ export class ContainerDesk {
     }
   }
 
-  /** @returns what the host has it as, once it has. */
-  async #imageOf(containers: AttemptContainers, jobRun: Stored<JobRun>, { image: asked, credentials }: ContainerRequest): Promise<string> {
+  /** @returns what the host has it as, once it has. @param mustBePublic whether it must be what everybody gets by that name. */
+  async #imageOf(
+    containers: AttemptContainers,
+    jobRun: Stored<JobRun>,
+    { image: asked, credentials }: ContainerRequest,
+    mustBePublic: boolean,
+  ): Promise<string> {
     if (asked === undefined) throw new SeatrialError("invalid", "neither an image nor a Dockerfile was named");
     const reference = asked.replace(/^docker:\/\//, "");
-    const key = `${jobRun.spec.run} ${reference}`;
+    const key = `${jobRun.spec.run} ${mustBePublic} ${reference}`;
     let resolving = this.#resolving.get(key);
     if (!resolving) {
-      resolving = this.#resolve(containers, jobRun, reference, credentials).finally(() => this.#resolving.delete(key));
+      const resolve = async () => {
+        const known = await this.#known(jobRun, reference);
+        // Another job of the run may have had it where it need not be public.
+        if (mustBePublic) return await containers.publicDigestOf(known ?? reference);
+        return known ?? (await containers.digestOf(reference, credentials));
+      };
+      resolving = resolve().finally(() => this.#resolving.delete(key));
       this.#resolving.set(key, resolving);
     }
     let image = await resolving;
@@ -150,16 +166,11 @@ export class ContainerDesk {
     return image;
   }
 
-  /** One digest for all jobs of a run, as far as it has been written down. */
-  async #resolve(
-    containers: AttemptContainers,
-    jobRun: Stored<JobRun>,
-    reference: string,
-    credentials: ContainerRequest["credentials"],
-  ): Promise<string> {
+  /** One digest for all jobs of a run, once it has been written down. */
+  async #known(jobRun: Stored<JobRun>, reference: string): Promise<string | undefined> {
     const { items } = await this.#options.store.list(jobRunKind, { selector: { [runLabels.run]: jobRun.spec.run } });
     const known = items.flatMap(({ status }) => status?.attempts ?? []).flatMap(({ images }) => images ?? []);
-    return known.find((each) => each.reference === reference)?.digest ?? (await containers.digestOf(reference, credentials));
+    return known.find((each) => each.reference === reference)?.digest;
   }
 
   /** Writes down what an image was; others write the same status, and whoever comes second looks again. */
@@ -184,6 +195,8 @@ export class ContainerDesk {
     }
   }
 }
+
+const whyNoBuild = "a Dockerfile of a change that is not trusted is built only where nothing else is";
 
 /** Its Docker does not answer: the runner asks again, as it does while the server is away. */
 function isAway(error: unknown): boolean {

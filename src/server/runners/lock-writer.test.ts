@@ -8,10 +8,10 @@ import type { AttemptRecord } from "../../history/attempts.ts";
 import { type History, openHistory } from "../../history/history.ts";
 import { ToolVersions } from "../../programs/tool-versions.ts";
 import type { JobRun, JobRunSpec } from "../../resources/job-run.ts";
-import type { LockDocument } from "../../resources/lock-document.ts";
+import { compareLocks, type LockDocument } from "../../resources/lock-document.ts";
 import type { Stored } from "../../resources/object.ts";
 import type { Run } from "../../resources/run.ts";
-import { type LockInput, LockWriter, lockWithImages, noteAction } from "./lock-writer.ts";
+import { type LockInput, LockWriter, lockWithImages, noteAction, noteCache } from "./lock-writer.ts";
 
 const commit = "c".repeat(40);
 const image = `registry.example/ci@sha256:${"1".repeat(64)}`;
@@ -123,7 +123,6 @@ describe("the lock document of an attempt", () => {
     expect(loose(lock)).toEqual([
       "job.steps[0].uses: the commit of owner/action@v1 is not known",
       "job.steps[3].uses: alpine:3 is known by its name alone",
-      "job.steps[4].uses: what it brings from other runs is in no document",
       "job.container.image: node:24 is known by its name alone",
       "job.services[0].image: postgres:18 is known by its name alone",
     ]);
@@ -135,11 +134,28 @@ describe("the lock document of an attempt", () => {
     const images = ["node:24", "postgres:18", "alpine:3"].map((reference) => ({ reference, digest: digest(reference) }));
     const whole = lockWithImages((await history.locks.get("attempt-1"))!, images);
     expect(whole.actions).toEqual({ "owner/action@v1": commit, "owner/other@v2": commit });
-    expect(loose(whole)).toEqual(["job.steps[4].uses: what it brings from other runs is in no document"]);
+    expect(loose(whole)).toEqual([]);
     // A runner is anybody's: what it asks for has an end.
     for (let i = 2; i < limits.jobActions; i++) await noteAction(history.locks, "attempt-1", `owner/a${i}@v1`, commit);
     await noteAction(history.locks, "attempt-1", "owner/action@v1", commit);
     await expect(noteAction(history.locks, "attempt-1", "owner/last@v1", commit)).rejects.toThrow("more than 500 repositories");
+  });
+
+  test("is completed by the caches that were restored, each once; a document with another, or none, differs in them", async () => {
+    const { history, write } = await opened();
+    const without = await write(given({}));
+    const found = (key: string) => ({ key, version: "v", digest: `sha256:${key}` });
+    const [one, two] = [found("a"), found("b")];
+    for (const each of [two, one, two]) await noteCache(history.locks, "attempt-1", each);
+    const whole = lockWithImages((await history.locks.get("attempt-1"))!, []);
+    expect(whole.caches).toEqual([two, one]);
+    expect(compareLocks(without, whole).differences).toEqual([{ path: "caches", one: undefined, other: [two, one] }]);
+    expect(compareLocks(whole, { ...whole, caches: [two, { ...one, digest: "other" }] }).differences).toEqual([
+      { path: "caches[1].digest", one: "sha256:a", other: "other" },
+    ]);
+    for (let i = 0; i <= limits.lockedCaches; i++) await noteCache(history.locks, "attempt-1", found(`k${i}`));
+    const full = lockWithImages((await history.locks.get("attempt-1"))!, []);
+    expect(full.caches).toHaveLength(limits.lockedCaches);
   });
 
   test.each([

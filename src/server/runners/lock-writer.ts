@@ -1,7 +1,7 @@
 /**
  * Writes the lock document of an attempt when its runner is given its work: the clusters are Ready then, and nothing has run yet.
- * What becomes known only later is added where it becomes known: commits of actions by {@link noteAction}, digests of containers from
- * the JobRun's status when somebody reads the document ({@link lockWithImages}).
+ * What becomes known only later is added where it becomes known: commits of actions by {@link noteAction}, caches by {@link noteCache},
+ * digests of containers from the JobRun's status when somebody reads the document ({@link lockWithImages}).
  */
 import type { Environment } from "../../base/environment.ts";
 import { SeatrialError } from "../../base/errors.ts";
@@ -136,6 +136,22 @@ export async function noteAction(locks: Locks, attempt: string, pin: string, com
   });
 }
 
+/** Adds a cache that an attempt has found, and restores. */
+export async function noteCache(locks: Locks, attempt: string, { key, version, digest }: LockedCache): Promise<void> {
+  await locks.change(attempt, (text) => {
+    const lock = JSON.parse(text) as LockDocument;
+    const { caches = [] } = lock;
+    if (caches.some((each) => each.key === key && each.version === version && each.digest === digest)) return text;
+    if (caches.length >= limits.lockedCaches) {
+      const more = `caches: no more than the first ${limits.lockedCaches} are known`;
+      return canonicalJson({ ...lock, unpinned: [...new Set([...lock.unpinned, more])] });
+    }
+    return canonicalJson({ ...lock, caches: [...caches, { key, version, digest }] });
+  });
+}
+
+type LockedCache = NonNullable<LockDocument["caches"]>[number];
+
 /** The document, as it was kept, with the images that the attempt's containers had. */
 export function lockWithImages(text: string, images: readonly { reference: string; digest: string }[]): LockDocument {
   const lock = JSON.parse(text) as LockDocument;
@@ -208,8 +224,6 @@ function unknownIn(path: string, versions: Readonly<Record<string, string>>): st
   );
 }
 
-const fromElsewhere = /^actions\/cache(\/restore)?$/;
-
 function actionUnpinned(
   text: string,
   path: string,
@@ -220,8 +234,6 @@ function actionUnpinned(
   if (uses.kind === "local") return [];
   if (uses.kind === "image")
     return isHeldFast(images[text] ?? images[uses.image] ?? uses.image) ? [] : [`${path}: ${uses.image} is known by its name alone`];
-  const name = [uses.repository, uses.path].filter(Boolean).join("/");
-  if (fromElsewhere.test(name)) return [`${path}: what it brings from other runs is in no document`];
   if (builtInOf(text) !== undefined || actions[pinOf(uses)] !== undefined) return [];
   return [`${path}: the commit of ${pinOf(uses)} is not known`];
 }

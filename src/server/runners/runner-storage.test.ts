@@ -15,6 +15,8 @@ import type { AssignmentMessage } from "../../runner/protocol.ts";
 import { ServerLink } from "../../runner/server-link.ts";
 import { AttemptMasks } from "./attempt-masks.ts";
 import { runnerApi, RunnerTokens } from "./runner-api.ts";
+import type { CachePlace } from "../../history/caches.ts";
+import { bringCache, broughtCaches } from "./brought-uploads.ts";
 import { cachePlaceOf, type StoragePlace } from "./runner-storage.ts";
 import type { SettleStores } from "./settle.ts";
 import { openTestStores } from "../testdata/stores.ts";
@@ -23,6 +25,8 @@ const tokens = new RunnerTokens(Buffer.from("a key"));
 let stores: SettleStores;
 let now: Date;
 let server: string;
+/** In place of the server's answer. */
+let answer: ((request: Request, next: (request: Request) => Promise<Response>) => Promise<Response>) | undefined;
 const places = new Map<string, StoragePlace>();
 
 beforeEach(async () => {
@@ -39,7 +43,13 @@ beforeEach(async () => {
     placeOf: async ({ uid }) => await Promise.resolve(places.get(uid)!),
     now: () => now,
   } as Parameters<typeof runnerApi>[0]);
-  const listening = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" });
+  answer = undefined;
+  const next = async (request: Request) => await app.fetch(request);
+  const listening = serve({
+    fetch: async (request) => await (answer ? answer(request, next) : next(request)),
+    port: 0,
+    hostname: "127.0.0.1",
+  });
   onTestFinished(async () => {
     await new Promise((done) => listening.close(done));
   });
@@ -53,6 +63,8 @@ interface Job {
   jobRun?: string;
   lane?: Lane;
   refs?: string[];
+  reproduces?: string;
+  place?: CachePlace;
 }
 
 let attempts = 0;
@@ -64,6 +76,8 @@ async function job({
   jobRun = "job",
   lane = "trusted",
   refs = ["refs/heads/main"],
+  reproduces,
+  place = { repository: "forge/1", lane, refs },
 }: Job = {}): Promise<TestContext> {
   const uid = `attempt-${++attempts}`;
   await stores.history.attempts.open(
@@ -72,7 +86,8 @@ async function job({
   );
   places.set(uid, {
     owner: { run, runAttempt, jobRun },
-    caches: { repository: "forge/1", lane, refs },
+    caches: place,
+    reproduces,
     page: `http://pages/jobs/${jobRun}`,
   });
   const link = new ServerLink({ server, attempt: uid, token: tokens.of(uid), random: () => 0, awayMs: 0 });
@@ -198,14 +213,49 @@ describe("artifacts", () => {
   });
 
   test("a job that leaves more names than are ever shown is refused", async () => {
-    const count = vi.spyOn(stores.history.uploads, "countOf").mockResolvedValue(limits.uploadsShown);
-    onTestFinished(() => count.mockRestore());
     const one = await job();
     one.write({ "workspace/a": "a" });
+    const begin = vi.spyOn(stores.history.uploads, "begin").mockResolvedValueOnce({ state: "full" });
+    onTestFinished(() => begin.mockRestore());
     await expect(one.main(uploadArtifact, { path: "a" })).rejects.toThrow(`a job may leave ${limits.uploadsShown} artifacts with a name`);
-    count.mockRestore();
-    await one.main(uploadArtifact, { path: "a" });
-    expect(await stores.history.uploads.countOf(`attempt-${attempts}`)).toBe(1);
+    expect(begin.mock.calls[0]![2]).toMatchObject({ most: limits.uploadsShown });
+  });
+
+  test("overwriting, the answer to its beginning is lost, and the request comes once more when all is done: nothing of it is gone", async () => {
+    const one = await job();
+    one.write({ "workspace/a": "1", "workspace/b": "1" });
+    await one.main(uploadArtifact, { name: "n", path: "a\nb" });
+    one.write({ "workspace/a": "2" });
+    const begun: Request[] = [];
+    let removed = 0;
+    const { objects } = stores;
+    const remove = objects.delete.bind(objects);
+    // The removal of what was there before is slow: the client asks again meanwhile, and sends its files.
+    const { promise: stored, resolve: goOn } = Promise.withResolvers<void>();
+    const removal = vi.spyOn(objects, "delete").mockImplementation(async (key) => {
+      await stored;
+      removed++;
+      await remove(key);
+    });
+    onTestFinished(() => removal.mockRestore());
+    answer = async (request, next) => {
+      if (request.method !== "POST" || !request.url.endsWith("/uploads")) return await next(request);
+      begun.push(request.clone());
+      if (begun.length > 1) return await next(request);
+      slow = next(request);
+      await vi.waitFor(() => expect(removal).toHaveBeenCalled());
+      return new Response("lost", { status: 502 });
+    };
+    let slow: Promise<Response> | undefined;
+    one.link.isPatient = true;
+    await one.main(uploadArtifact, { name: "n", path: "a", overwrite: "true" });
+    goOn();
+    await slow;
+    expect([begun.length, removed]).toEqual([2, 2]);
+    // A proxy had kept it.
+    expect(await (await fetch(begun[0]!)).json()).toEqual({ id: Number(one.outputs["artifact-id"]) });
+    await one.main(downloadArtifact, { name: "n", path: "back" });
+    expect([textOf(one, "workspace/back/a"), existsSync(join(one.root, "workspace/back/b"))]).toEqual(["2", false]);
   });
 
   test("its time is over: it is gone, with its files", async () => {
@@ -312,6 +362,61 @@ describe("caches", () => {
     const id = found!.key.split("/").at(-1)!;
     const stranger = await job({ refs: ["refs/heads/other"] });
     await expect(stranger.link.ask("GET", `caches/${id}`), "nor by its id").rejects.toThrow("404");
+  });
+
+  test("what is restored is noted in the lock document; what is looked up for saving is not", async () => {
+    await saved({}, "k-1", "one");
+    const uid = `attempt-${attempts + 1}`;
+    await stores.history.locks.put(uid, "{}");
+    const two = await job();
+    two.write({ "workspace/dir/file": "two" });
+    await two.main(cacheSave, { path: "dir", key: "k-1" });
+    expect(JSON.parse((await stores.history.locks.get(uid))!)).toEqual({});
+    await two.main(cacheRestore, { path: "dir", key: "k-2", "restore-keys": "k-" });
+    const { caches } = JSON.parse((await stores.history.locks.get(uid))!) as { caches: { key: string; version: string; digest: string }[] };
+    expect(caches).toEqual([{ key: "k-1", version: expect.any(String), digest: expect.stringMatching(/^sha256:/) }]);
+    const [found] = await stores.history.caches.withDigests(
+      "forge/1",
+      caches.map(({ digest }) => digest),
+    );
+    expect(found).toMatchObject(caches[0]!);
+    expect(await stores.history.caches.withDigests("forge/2", [found!.digest])).toEqual([]);
+  });
+
+  test("a job that is reproduced finds what was brought for it, the newest as it was there, and leaves nothing", async () => {
+    for (const [i, key] of ["k-1", "k-2"].entries()) {
+      now = new Date(now.getTime() + 1000 * i);
+      await saved({}, key, key);
+    }
+    const lock = `sha256:${"a".repeat(64)}`;
+    const reproducing = { reproduces: lock, place: broughtCaches(lock) };
+    expect(await restored(reproducing, { key: "k-1" }), "not what is here").toMatchObject({ content: undefined });
+    const objects = (await stores.objects.list({ prefix: "caches/", limit: 10 })).objects.map(({ key }) => key);
+    const rows = await Promise.all(
+      objects.map(async (object) => {
+        const found = await stores.history.caches.get(
+          { repository: "forge/1", lane: "trusted", refs: ["refs/heads/main"] },
+          object.slice(10),
+        );
+        return (await stores.history.caches.withDigests("forge/1", [found!.digest]))[0]!;
+      }),
+    );
+    const bring = async (wrong = "") => {
+      for (const [i, { key, version, size, digest, object }] of rows.toSorted((a, b) => a.key.localeCompare(b.key)).entries()) {
+        const content = async () => await stores.objects.get(object);
+        await bringCache(stores, lock, { key, version, size, digest: digest + wrong, content }, new Date(now.getTime() + i));
+      }
+    };
+    await expect(bring("0")).rejects.toThrow("cache k-1 came with digest");
+    await bring();
+    await bring();
+    expect(await restored(reproducing, { key: "k-9", "restore-keys": "k-" })).toMatchObject({ content: "k-2" });
+    expect(await restored(reproducing, { key: "k-1" })).toMatchObject({ content: "k-1", "cache-hit": "true" });
+    const one = await job(reproducing);
+    one.write({ "workspace/dir/file": "new" });
+    await one.main(cacheSave, { path: "dir", key: "k-3" });
+    expect(one.said.at(-1)).toBe("cache k-3 was not saved: a job that is reproduced leaves no cache");
+    expect((await stores.objects.list({ prefix: "caches/", limit: 10 })).objects).toHaveLength(4);
   });
 
   test("a key is saved once", async () => {

@@ -3,13 +3,13 @@
  * repository. A part of the runner's API: whose attempt it is has been checked.
  *
  * ```
- * POST uploads                     {name, overwrite, retentionDays} → {id}; 409 when the name is given
+ * POST uploads                     {name, overwrite, retentionDays, request} → {id}; 409 when the name is given. The same `request` again: the same id
  * PUT  uploads/ID/files/PATH       one file
  * POST uploads/ID/finish           → what it is (UploadView); from now on others see it
  * GET  uploads                     → {items}, of each name the newest
  * GET  uploads/ID                  → the same with its files
  * GET  uploads/ID/files/PATH
- * POST caches/find                 {version, key, restoreKeys} → {cache?}, {isSaved}: whether there is need to save it
+ * POST caches/find                 {version, key, restoreKeys, isForRestore} → {cache?}, {isSaved}: whether there is need to save it
  * GET  caches/ID
  * PUT  caches?version=V&key=K      → {isSaved}; not when there is one
  * ```
@@ -23,11 +23,12 @@ import { attemptPrefix, checkKey, type ObjectStore, whyNotKey } from "../../arti
 import type { AttemptRecord } from "../../history/attempts.ts";
 import type { CachePlace } from "../../history/caches.ts";
 import type { History } from "../../history/history.ts";
-import { type Upload, uploadFolder, type UploadOwner } from "../../history/uploads.ts";
+import { type Upload, uploadFolder, uploadObjects, type UploadOwner } from "../../history/uploads.ts";
 import type { Run } from "../../resources/run.ts";
 import type { CacheAnswer, UploadView } from "../../runner/storage-protocol.ts";
 import type { Json } from "../../workflows/expressions/expressions.ts";
 import { uploadFor, uploadsFor } from "./brought-uploads.ts";
+import { noteCache } from "./lock-writer.ts";
 import type { BytesInFlight } from "../bytes-in-flight.ts";
 
 export interface RunnerStorageOptions {
@@ -55,12 +56,14 @@ const uploadSchema = z.strictObject({
   name: z.string(),
   overwrite: z.boolean().optional(),
   retentionDays: z.int().min(1).max(limits.retainRunsDays).optional(),
+  request: z.string().min(1).max(64).optional(),
 });
 const cacheKey = z.string().min(1).max(limits.cacheKeyCharacters);
 const findSchema = z.strictObject({
   version: z.string().max(128),
   key: cacheKey,
   restoreKeys: z.array(cacheKey).max(limits.cacheKeys),
+  isForRestore: z.boolean().optional(),
 });
 
 type Variables = { Variables: { attempt: AttemptRecord } };
@@ -73,17 +76,17 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
   app.post(`${base}/uploads`, roomOrEnd, async (context) => {
     const parsed = uploadSchema.safeParse(await jsonOf(context));
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
-    const { name, overwrite = false, retentionDays } = parsed.data;
+    const { name, overwrite = false, retentionDays, request } = parsed.data;
     const why = whyNotUploadName(name);
     if (why !== undefined)
       return context.json({ error: `${JSON.stringify(name.slice(0, 200))} cannot be the name of an artifact: ${why}` }, 400);
     const attempt = context.get("attempt");
-    if ((await history.uploads.countOf(attempt.uid)) >= limits.uploadsShown)
-      return context.json({ error: `a job may leave ${limits.uploadsShown} artifacts with a name` }, 400);
     const { owner } = await placeOf(attempt);
     const at = now();
     const expiresAt = retentionDays === undefined ? undefined : new Date(at.getTime() + retentionDays * 86_400_000);
-    const begun = await history.uploads.begin({ ...owner, attempt: attempt.uid }, name, { mayReplace: overwrite, expiresAt }, at);
+    const how = { mayReplace: overwrite, expiresAt, request, most: limits.uploadsShown };
+    const begun = await history.uploads.begin({ ...owner, attempt: attempt.uid }, name, how, at);
+    if (begun.state === "full") return context.json({ error: `a job may leave ${limits.uploadsShown} artifacts with a name` }, 400);
     if (begun.state === "taken") return context.json({ error: `there is an artifact ${name} already, of ${begun.by}` }, 409);
     for (const key of begun.replaced) await objects.delete(key);
     return context.json({ id: begun.id });
@@ -91,11 +94,12 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
 
   app.put(`${base}/uploads/:id/files/:path{.+}`, roomOrEnd, async (context) => {
     const { uid } = context.get("attempt");
-    const upload = await history.uploads.open(uid, idOf(context));
+    const id = idOf(context);
+    const upload = await history.uploads.open(uid, id);
     if (!upload) return context.json({ error: "this attempt has no such upload" }, 404);
     const path = uploadFolder(upload.name) + context.req.param("path");
-    const key = `${attemptPrefix(uid)}/${path}`;
-    checkKey(key);
+    const key = `${attemptPrefix(uid)}/${uploadObjects(id)}/${context.req.param("path")}`;
+    for (const each of [path, key]) checkKey(each);
     const size = lengthOf(context);
     using sending = inFlight.begin(uid, size);
     const left = limits.attemptArtifactBytes - (await history.attempts.artifactBytes(uid)) - sending.all + size;
@@ -139,9 +143,11 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
   app.post(`${base}/caches/find`, async (context) => {
     const parsed = findSchema.safeParse(await jsonOf(context));
     if (!parsed.success) return context.json({ error: parsed.error.message }, 400);
+    const { uid } = context.get("attempt");
     const { caches } = await placeOf(context.get("attempt"));
-    const { version, key } = parsed.data;
+    const { version, key, isForRestore } = parsed.data;
     const found = await history.caches.find(caches, parsed.data, now());
+    if (found && isForRestore) await noteCache(history.locks, uid, { key: found.key, version, digest: found.digest });
     const isSaved = await history.caches.has(caches, version, key);
     const cache = found && { id: found.id, key: found.key, size: found.size, digest: found.digest };
     return context.json({ ...(cache ? { cache } : {}), isSaved } satisfies CacheAnswer);
@@ -155,7 +161,9 @@ export function storageRoutes(app: Hono<Variables>, options: RunnerStorageOption
   });
 
   app.put(`${base}/caches`, async (context) => {
-    const { caches } = await placeOf(context.get("attempt"));
+    const { caches, reproduces } = await placeOf(context.get("attempt"));
+    // It would be there the next time, and that would not be the same job.
+    if (reproduces !== undefined) return context.json({ isSaved: false, why: "a job that is reproduced leaves no cache" });
     const [version, key] = [context.req.query("version") ?? "", cacheKey.safeParse(context.req.query("key"))];
     if (!key.success) return context.json({ error: key.error.message }, 400);
     // A job does not fail for want of a cache.
@@ -200,10 +208,15 @@ export function cachePlaceOf({ spec: { source } }: Pick<Run, "spec">, event: Jso
   const defaultBranch = defaultBranchIn(event);
   const others = [source.base.ref.replace(/^refs\/heads\//, ""), ...(defaultBranch === undefined ? [] : [defaultBranch])];
   return {
-    repository: `${source.forge}/${source.repository.id}`,
+    repository: repositoryCaches(source),
     lane: source.lane,
     refs: [...new Set([source.ref, ...others.map((branch) => `refs/heads/${branch}`)])],
   };
+}
+
+/** Whose caches those of a repository are. */
+export function repositoryCaches({ forge, repository }: Pick<Run["spec"]["source"], "forge" | "repository">): string {
+  return `${forge}/${repository.id}`;
 }
 
 function defaultBranchIn(event: Json): string | undefined {

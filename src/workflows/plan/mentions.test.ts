@@ -27,6 +27,8 @@ describe("what a job names", () => {
     ["commit", "echo ${{ github.sha }}", true],
     ["commit", "echo $GITHUB_SHA", true],
     ["commit", "${{ toJSON(github) }}", true],
+    ["commit", "echo ${{ job.workflow_sha }}", true],
+    ["commit", "echo ${{ job.status }}", false],
     ["commit", "echo ${{ github.ref }} $GITHUB_SHARE", false],
     ["payload", "${{ github.event.pull_request.title }}", true],
     ["payload", "jq . $GITHUB_EVENT_PATH", true],

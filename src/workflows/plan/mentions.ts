@@ -31,7 +31,7 @@ export function mentioned(context: "vars" | "secrets", job: object): Mentioned {
 /** Whether the job asks for the commit, or the payload of the event, by name; a script that asks git is not seen. */
 export function asksFor(what: "commit" | "payload", job: object): boolean {
   const inExpressions = {
-    commit: /\bgithub\s*(?:\.\s*(?:sha|workflow_sha)\b|\[|\))/i,
+    commit: /\bgithub\s*(?:\.\s*(?:sha|workflow_sha)\b|\[|\))|\bjob\s*(?:\.\s*workflow_sha\b|\[|\))/i,
     payload: /\bgithub\s*(?:\.\s*event\b(?!_)|\[|\))/i,
   };
   const inTexts = { commit: /\bGITHUB_(?:WORKFLOW_)?SHA\b/, payload: /\bGITHUB_EVENT_PATH\b/ };

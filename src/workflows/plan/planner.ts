@@ -407,12 +407,13 @@ export class Planner {
 }
 
 /** What was decided of a job of a workflow, as a job of the run. */
-function inScope({ prefix, title, inputs, secrets, needs }: Scope, spec: PlannedJobRun): PlannedJobRun {
+function inScope({ workflow, prefix, title, inputs, secrets, needs }: Scope, spec: PlannedJobRun): PlannedJobRun {
   if (prefix === "") return spec;
   return {
     ...spec,
     job: prefix + spec.job,
     name: title + spec.name,
+    workflowPath: workflow.path,
     needs: spec.needs?.length ? spec.needs.map((need) => prefix + need) : [...needs],
     ...(inputs === undefined ? {} : { inputsContext: inputs }),
     ...(secrets.length > 0 && { secrets }),

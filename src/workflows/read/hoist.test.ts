@@ -1,8 +1,8 @@
 /** Steps that make a cluster become one of the job: from the file to what a cell of the job asks for. */
 import { describe, expect, test } from "vitest";
-import { InvalidError } from "../../base/errors.ts";
+import { InvalidError, SeatrialError } from "../../base/errors.ts";
 import { decideJob } from "../plan/decide.ts";
-import { readWorkflow } from "./read.ts";
+import { readFollowing, readWorkflow } from "./read.ts";
 
 const workflow = (steps: string, job = "") => `on: push\njobs:\n  a:\n    ${job || "timeout-minutes: 5"}\n    steps:\n${steps}`;
 
@@ -78,6 +78,14 @@ describe("what it becomes", () => {
     ]);
   });
 
+  test("a condition of the step, which the cluster does not wait for", () => {
+    const text = workflow("      - {uses: helm/kind-action@v1, if: github.ref == 'refs/heads/main'}\n");
+    expect(clustersOf(text)).toEqual([{ name: "cluster", spec: { provider: "kind" } }]);
+    expect(readWorkflow(text, "f.yml").notices.map(({ path, message }) => `${path}: ${message}`)).toEqual([
+      "jobs.a.steps[0].if: the cluster is made before the first step all the same; give the job the condition where it need not be",
+    ]);
+  });
+
   test("what means nothing here is a notice", () => {
     const { notices } = readWorkflow(workflow("      - {uses: helm/kind-action@v1, with: {wait: 60s, verbosity: ''}}\n"), "f.yml");
     expect(notices.map(({ place, path, message }) => `${place!.line} ${path}: ${message}`)).toEqual([
@@ -87,11 +95,6 @@ describe("what it becomes", () => {
 });
 
 test.each<[name: string, text: string, problem: string]>([
-  [
-    "a condition",
-    workflow("      - {uses: helm/kind-action@v1, if: always()}\n"),
-    "6 jobs.a.steps[0].if: cannot stand here: the cluster is made before the first step; give the job the condition, or use `cluster` in the job",
-  ],
   [
     "what only steps know",
     workflow("      - {uses: helm/kind-action@v1, with: {node_image: 'kindest/node:${{ env.K8S }}'}}\n"),
@@ -103,10 +106,15 @@ test.each<[name: string, text: string, problem: string]>([
     '6 jobs.a.steps[0].with.node_image: "my/node:v1" is not supported: kindest/node:VERSION says a version; other images go into `cluster` of the job, as kind.config.nodes[].image',
   ],
   [
-    "a file",
+    "a file that is not there",
     workflow("      - {uses: helm/kind-action@v1, with: {config: kind.yaml}}\n"),
-    "6 jobs.a.steps[0].with.config: is not supported: the file is not read; write it as `cluster: {kind: {config: …}}` in the job",
+    "6 jobs.a.steps[0].with.config: there is no file kind.yaml; the cluster is made before the first step, which cannot write it",
   ],
+  ...["/etc/passwd", "../kind.yaml", "a/../../b", "${{ env.FILE }}"].map((file): [string, string, string] => [
+    `the file ${file}`,
+    workflow(`      - {uses: helm/kind-action@v1, with: {config: "${file}"}}\n`),
+    `6 jobs.a.steps[0].with.config: "${file}" is not supported: the file is read before the first step, and must be named by its path in the repository`,
+  ]),
   [
     "two of one name",
     workflow("      - uses: helm/kind-action@v1\n", "cluster: {provider: kind}"),
@@ -124,4 +132,55 @@ test.each<[name: string, text: string, problem: string]>([
   ],
 ])("%s is refused", (_, text, problem) => {
   expect(problemsOf(text)).toEqual([problem]);
+});
+
+describe("a file of kind's configuration", () => {
+  const text = workflow("      - {uses: helm/kind-action@v1, with: {config: ./ci/kind.yaml, cluster_name: demo}}\n");
+  const read = (config: string) => readWorkflow(text, "f.yml", [], new Map([["./ci/kind.yaml", config]]));
+
+  test("is part of what the workflow is made of, and of the cluster; the name is that of the step", () => {
+    const workflowRead = read(
+      "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: other\nnodes: [{role: control-plane}, {role: worker}]\nnetworking: {disableDefaultCNI: false}\n",
+    );
+    expect(workflowRead.calls).toEqual(["./ci/kind.yaml"]);
+    const status = { isSuccess: true, isFailure: false, isCancelled: false };
+    const decision = decideJob(workflowRead, "a", { github: {}, vars: {}, needs: {} }, status);
+    expect(decision.kind === "run" && decision.cells[0]!.clusters).toEqual([
+      {
+        name: "demo",
+        spec: {
+          provider: "kind",
+          kind: {
+            config: {
+              kind: "Cluster",
+              apiVersion: "kind.x-k8s.io/v1alpha4",
+              nodes: [{ role: "control-plane" }, { role: "worker" }],
+              networking: { disableDefaultCNI: false },
+            },
+          },
+        },
+      },
+    ]);
+  });
+
+  test("is judged with its own lines", () => {
+    expect(() => read("kind: Cluster\nnods: []\nkind: Cluster\nnodes: [{role: boss}]\n")).toThrow(
+      /^ci\/kind\.yaml:2:1: .*nods.*is not a known (?:key|field).*\nci\/kind\.yaml:3:1: the key is there twice\nci\/kind\.yaml:4:16: .*role/,
+    );
+  });
+
+  test("is fetched where it is not among the texts", async () => {
+    const fetched: string[] = [];
+    const found = await readFollowing(text, "f.yml", [], new Map(), async (uses) => {
+      fetched.push(uses);
+      return await Promise.resolve("kind: Cluster\n");
+    });
+    expect([fetched, found.problems, [...found.files.keys()]]).toEqual([["./ci/kind.yaml"], [], ["./ci/kind.yaml"]]);
+    const none = await readFollowing(text, "f.yml", [], new Map(), async () => {
+      throw await Promise.resolve(new SeatrialError("not-found", "there is no file ci/kind.yaml"));
+    });
+    expect(none.problems.map(({ message }) => message)).toEqual([
+      "there is no file ci/kind.yaml; the cluster is made before the first step, which cannot write it",
+    ]);
+  });
 });

@@ -2,14 +2,14 @@
  * Steps that make a cluster, with actions that GitHub's users have for it: they become clusters of the job, Ready before its first
  * step. What is left of the step, at its turn, gives the names that later steps know the cluster by (runner/built-in/cluster.ts).
  */
-import type { Place } from "../../base/errors.ts";
+import type { Place, Problem } from "../../base/errors.ts";
 import { clusterNameProblem } from "../../resources/cluster.ts";
 import type { Path } from "../../resources/finding.ts";
 import { shown } from "../../resources/schema.ts";
 import { builtInOf } from "../actions/built-in.ts";
 import { holdsExpression } from "../expressions/expressions.ts";
 import { hoistedName } from "./hoisted-name.ts";
-import { type Mapping, type Node, type Scalar, valueOf } from "./tree.ts";
+import { type Mapping, type Node, readTree, type Scalar, valueOf } from "./tree.ts";
 
 export interface Hoisted {
   /** Among the clusters of the job. */
@@ -20,21 +20,33 @@ export interface Hoisted {
   place: Place;
 }
 
-/** Told of what is wrong, at a place. */
-type Report = (place: Place, path: Path, message: string) => void;
+/** Told of something, at a place. */
+type Tell = (place: Place, path: Path, message: string) => void;
+
+/** What the step's surroundings are asked and told. */
+interface HoistReader {
+  /** Of what is wrong, and what is taken and does less than it says. */
+  report: Tell;
+  notice: Tell;
+  /** Of a file of the tree, or why it cannot be had. @param path from the root. */
+  textOf(path: string): { text: string } | { why: string };
+  /** Takes what is wrong with such a file. */
+  problems: Problem[];
+}
 
 /** What of a spec an input becomes. @returns undefined when it asks for nothing. */
-type Convert = (input: Scalar, report: (message: string) => void) => [key: string, value: Node] | undefined;
+type Convert = (input: Scalar, report: (message: string) => void, reader: HoistReader) => [key: string, value: Node] | undefined;
 
 /** The clusters that a step asks for: one, or none. */
-export function hoist(step: Node, path: Path, report: Report): Hoisted[] {
+export function hoist(step: Node, path: Path, reader: HoistReader): Hoisted[] {
+  const { report, notice } = reader;
   const uses = textOf(valueOf(step, "uses"));
   const builtIn = builtInOf(uses);
   if (!builtIn?.isHoisted) return [];
   const condition = valueOf(step, "if");
   if (condition) {
-    const message = "cannot stand here: the cluster is made before the first step; give the job the condition, or use `cluster` in the job";
-    report(condition.place, [...path, "if"], message);
+    const message = "the cluster is made before the first step all the same; give the job the condition where it need not be";
+    notice(condition.place, [...path, "if"], message);
   }
   const inputs = valueOf(step, "with");
   const entries = inputs?.kind === "map" ? inputs.entries : [];
@@ -44,7 +56,8 @@ export function hoist(step: Node, path: Path, report: Report): Hoisted[] {
   add("provider", provider ?? scalarAt(step.place, "kind"));
   for (const { key, value } of entries) {
     if (value.kind !== "scalar" || value.text.trim() === "") continue;
-    const found = converts[builtIn.name]?.[key.toLowerCase()]?.(value, (message) => report(value.place, [...path, "with", key], message));
+    const convert = converts[builtIn.name]?.[key.toLowerCase()];
+    const found = convert?.(value, (message) => report(value.place, [...path, "with", key], message), reader);
     if (found) add(...found);
   }
   const named = entries.find(({ key }) => nameInputs.includes(key.toLowerCase()))?.value;
@@ -90,10 +103,32 @@ const featureGates: Convert = (input, report) => {
   return ["featureGates", { kind: "map", place: input.place, entries }];
 };
 
+/** kind's own configuration: a file of the commit, read with it. Its problems are told with its own lines. */
+const kindConfig: Convert = (input, report, { textOf: textAt, problems }) => {
+  const path = input.text.trim().replace(/^(?:\.\/)+/, "");
+  if (holdsExpression(path) || path.startsWith("/") || path.split("/").some((part) => ["", ".", ".."].includes(part))) {
+    report(
+      `${shown(input.text)} is not supported: the file is read before the first step, and must be named by its path in the repository`,
+    );
+    return undefined;
+  }
+  const found = textAt(path);
+  if ("why" in found) {
+    report(`${found.why}; the cluster is made before the first step, which cannot write it`);
+    return undefined;
+  }
+  const { root, problems: wrong } = readTree(found.text, path);
+  problems.push(...wrong);
+  if (root?.kind !== "map") return undefined;
+  // The step's own name for the cluster wins over that of the file.
+  const config = { ...root, entries: root.entries.filter(({ key }) => key !== "name") };
+  return ["kind", { kind: "map", place: input.place, entries: [{ key: "config", place: input.place, value: config }] }];
+};
+
 const clusterDomain: Convert = (input) => ["clusterDomain", input];
 
 const converts: Readonly<Record<string, Readonly<Record<string, Convert>>>> = {
-  "helm/kind-action": { node_image: nodeImage },
+  "helm/kind-action": { node_image: nodeImage, config: kindConfig },
   "medyagh/setup-minikube": { "kubernetes-version": kubernetesVersion, nodes, "feature-gates": featureGates },
   "seatrial/seatrial": { "kubernetes-version": kubernetesVersion, nodes, "cluster-domain": clusterDomain },
 };

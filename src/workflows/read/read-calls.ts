@@ -17,12 +17,17 @@ import type { Call, CallInterface, Permissions, Workflow } from "../workflow.ts"
 
 /**
  * Texts of workflow files: what can be called. By their paths in the tree; those of other repositories as `uses` names them,
- * `owner/repo/.github/workflows/x.yml@v1`.
+ * `owner/repo/.github/workflows/x.yml@v1`. Beside them, as `./PATH`, other files of the tree that steps name and the reader needs.
  */
 export type CalledFiles = ReadonlyMap<string, string>;
 
-/** Gets the text of a workflow of another repository. @throws SeatrialError that says why it cannot be had. */
+/** Gets the text of a workflow of another repository, or of `./PATH`. @throws SeatrialError that says why it cannot be had. */
 export type FetchCalled = (uses: string) => Promise<string>;
+
+/** The path of a file of the tree that is no workflow; undefined for all else that can be fetched. */
+export function treePath(uses: string): string | undefined {
+  return uses.startsWith("./") ? uses.slice(2) : undefined;
+}
 
 /** The texts of some of the files, as the history keeps them. @returns undefined where there are none. */
 export function formatCalls(calls: readonly string[], files: CalledFiles): string | undefined {
@@ -90,8 +95,10 @@ export const besideUses: ReadonlySet<string> = new Set([
 /** The files of one reading: the one that is read first, and all that it calls. */
 export class CallGraph {
   readonly problems: Problem[] = [];
-  /** Files of other repositories that are not among the texts. */
+  /** Files that are not among the texts, and can be fetched. */
   readonly missing: string[] = [];
+  /** Files of the tree that are no workflows, and were read. */
+  readonly #others = new Set<string>();
   readonly #texts: CalledFiles;
   readonly #refused: ReadonlyMap<string, string>;
   readonly #read: (text: string, file: string) => Workflow | undefined;
@@ -110,9 +117,26 @@ export class CallGraph {
     this.#read = read;
   }
 
-  /** Files that were called, in the order in which they were found. */
+  /** Files that were called, in the order in which they were found; then those that are no workflows. */
   get files(): string[] {
-    return [...this.#done.keys()];
+    return [...this.#done.keys(), ...this.#others];
+  }
+
+  /** The text of a file of the tree that is no workflow, or why it cannot be had. @param path from the root. */
+  textOf(path: string): { text: string } | { why: string } {
+    const file = `./${path}`;
+    const text = this.#texts.get(file);
+    if (text === undefined) return { why: this.#fetched(file) ?? `there is no file ${path}` };
+    this.#others.add(file);
+    if (this.#others.size > limits.calledWorkflows)
+      return { why: `is one too many: ${limits.calledWorkflows} files can be read, and no more` };
+    return { text };
+  }
+
+  /** Notes that it is to be fetched. @returns why it cannot be, once that is known. */
+  #fetched(file: string): string | undefined {
+    if (!this.#refused.has(file) && this.missing.length < limits.calledWorkflows) this.missing.push(file);
+    return this.#refused.get(file);
   }
 
   enter(text: string, file: string): Workflow | undefined {
@@ -142,8 +166,7 @@ export class CallGraph {
     if (this.#trail.length >= limits.callDepth) return tooDeep;
     const text = this.#texts.get(file);
     if (text === undefined && isRemote(file)) {
-      if (!this.#refused.has(file) && this.missing.length < limits.calledWorkflows) this.missing.push(file);
-      return this.#refused.get(file) ?? `${file} cannot be fetched here: workflows of other repositories are, by a server`;
+      return this.#fetched(file) ?? `${file} cannot be fetched here: workflows of other repositories are, by a server`;
     }
     if (text === undefined) {
       const folder = file.slice(0, file.lastIndexOf("/") + 1);

@@ -205,7 +205,8 @@ function readPatterns(reader: ValueReader, node: Node, path: Path, ignored?: str
 
 function refuseBoth(reader: ValueReader, node: Node, path: Path, name: string): void {
   const both = node.kind === "map" ? node.entries.filter(({ key }) => key === name || key === `${name}-ignore`) : [];
-  if (both.length < 2) return;
-  const [first, second] = both as [(typeof both)[0], (typeof both)[0]];
+  const [first] = both;
+  const second = both.find(({ key }) => key !== first!.key);
+  if (!first || !second) return;
   reader.report(second.place, [...path, second.key], `cannot stand beside ${first.key}; use ${name} with ! in front of a pattern`);
 }

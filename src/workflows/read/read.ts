@@ -4,7 +4,7 @@
  */
 import { InvalidError, formatProblem, type Problem, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import { type CalledFiles, type FetchCalled, CallGraph, permissionProblems } from "./read-calls.ts";
+import { type CalledFiles, type FetchCalled, CallGraph, permissionProblems, treePath } from "./read-calls.ts";
 import type { RunsOnRule } from "../runs-on.ts";
 import { readTree } from "./tree.ts";
 import { WorkflowReader } from "./workflow-reader.ts";
@@ -52,13 +52,13 @@ export function readWithCalls(
   }
   if (problems.length === 0 && workflow) problems.push(...permissionProblems(workflow));
   const { files: calls, missing } = graph;
-  const files = [file, ...calls];
+  const files = [file, ...calls.map((each) => treePath(each) ?? each)];
   if (problems.length > 0 || !workflow) return { problems: inOrder(problems, files), calls, missing };
   return { workflow: { ...workflow, calls, actions, notices: inOrder(notices, files) }, problems: [], calls, missing };
 }
 
 /**
- * The same with workflows of other repositories, which are fetched as they are found.
+ * The same with workflows of other repositories, and files that steps name, which are fetched as they are found.
  * @returns beside it the texts of all that can be called, those that were fetched among them.
  */
 export async function readFollowing(
@@ -81,7 +81,7 @@ export async function readFollowing(
         files.set(uses, await fetch(uses));
       } catch (error) {
         if (!(error instanceof SeatrialError)) throw error;
-        refused.set(uses, `${uses} cannot be had: ${error.message}`);
+        refused.set(uses, treePath(uses) === undefined ? `${uses} cannot be had: ${error.message}` : error.message);
       }
     }
   }

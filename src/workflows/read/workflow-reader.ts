@@ -287,7 +287,13 @@ export class WorkflowReader extends ValueReader {
   /** Clusters that steps ask for. */
   #hoist(steps: Node, path: Path): Hoisted[] {
     const items = steps.kind === "list" ? steps.items : [];
-    const hoisted = items.flatMap((step, i) => hoist(step, [...path, i], (place, at, message) => this.report(place, at, message)));
+    const reader = {
+      report: (where: Place, at: Path, message: string) => this.report(where, at, message),
+      notice: (where: Place, at: Path, message: string) => this.notice(where, at, message),
+      textOf: (file: string) => this.#graph.textOf(file),
+      problems: this.problems,
+    };
+    const hoisted = items.flatMap((step, i) => hoist(step, [...path, i], reader));
     for (const { node, path: at, place } of hoisted) this.#cluster(node, at, place, "jobs.<job_id>.cluster");
     return hoisted;
   }

@@ -3,7 +3,8 @@
  * one or more, of what stands before, `[…]` one of a set, `\` takes the meaning away, `!` in front takes out again.
  *
  * They are not turned into regular expressions: with a few `+` in a pattern from a pull request those can take for ever.
- * All ways to match are followed at once, so the cost is the product of the two lengths.
+ * All ways to match are followed at once, so the cost of one is the product of the two lengths. Of many patterns against many
+ * names the steps are counted ({@link Work}).
  */
 import { limits } from "../../base/limits.ts";
 
@@ -20,21 +21,35 @@ export function patternMistake(pattern: string): string | undefined {
   return typeof parsed === "string" ? parsed : undefined;
 }
 
-/**
- * Whether the last pattern that matches is not one with `!`: so a later pattern overrides an earlier one, and patterns
- * with `!` alone match nothing.
- */
-export function matchesAny(patterns: readonly string[], name: string): boolean {
-  const last = patterns.findLast((pattern) => matches(pattern.replace(/^!/, ""), name));
-  return last !== undefined && !last.startsWith("!");
+/** How many steps may still be taken, of one item against one character each. */
+export interface Work {
+  left: number;
 }
 
-function matches(pattern: string, name: string): boolean {
-  const items = parsePattern(pattern);
-  if (typeof items === "string") return false;
+/**
+ * Tells whether the last pattern that matches a name is not one with `!`: so a later pattern overrides an earlier one, and patterns
+ * with `!` alone match nothing. Once no work is left, what it tells means nothing. Default: as much as it takes.
+ */
+export function readPatterns(patterns: readonly string[]): (name: string, work?: Work) => boolean {
+  const read = patterns.flatMap((pattern) => {
+    const items = parsePattern(pattern);
+    return typeof items === "string" ? [] : [{ items, isExcluded: pattern.startsWith("!") }];
+  });
+  return (name, work = { left: Infinity }) => {
+    const characters = [...name];
+    return read.findLast(({ items }) => matches(items, characters, work))?.isExcluded === false;
+  };
+}
+
+export function matchesAny(patterns: readonly string[], name: string): boolean {
+  return readPatterns(patterns)(name);
+}
+
+function matches(items: readonly Item[], characters: readonly string[], work: Work): boolean {
   /** Indexes of the items that may come next; `items.length` is the end. */
   let states = closure(items, new Set([0]));
-  for (const character of name) {
+  for (const character of characters) {
+    if (states.size === 0 || (work.left -= states.size) < 0) return false;
     const next = new Set<number>();
     for (const state of states) {
       const item = items[state];

@@ -55,6 +55,19 @@ test("a pattern made to be slow is not", () => {
   expect(user / 1e6).toBeLessThan(2);
 });
 
+test("a filter of paths that would take hours is given up, and its workflow started; others of the change have what is left", () => {
+  const paths = Array.from({ length: 3000 }, () => "a".repeat(500));
+  const slow = Array.from({ length: 500 }, () => `${"**a+".repeat(250)}b`);
+  const event = { event: "push", ref: "refs/heads/x", paths } as const;
+  const work = { left: 1_000_000 };
+  const isWanted = (filter: PathFilter) => isTriggered({ on: { push: filter } }, event, work);
+  const before = process.cpuUsage();
+  expect([isWanted({ paths: ["b/**"] }), work.left > 0]).toEqual([false, true]);
+  expect([isWanted({ paths: slow }), work.left > 0]).toEqual([true, false]);
+  expect([isWanted({ paths: ["b/**"] }), isWanted({ pathsIgnore: ["**"] })]).toEqual([true, true]);
+  expect(process.cpuUsage(before).user / 1e6).toBeLessThan(2);
+});
+
 test("any pattern of letters, slashes and stars matches what the regular expression matches", () => {
   const text = (...characters: string[]) =>
     fc.array(fc.constantFrom(...characters), { minLength: 1, maxLength: 8 }).map((all) => all.join(""));

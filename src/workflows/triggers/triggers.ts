@@ -2,7 +2,8 @@
 import type { EventName } from "../../resources/run.ts";
 import type { Cron } from "./cron.ts";
 import type { Inputs } from "../inputs.ts";
-import { matchesAny } from "./pattern.ts";
+import { limits } from "../../base/limits.ts";
+import { matchesAny, readPatterns, type Work } from "./pattern.ts";
 
 /** Patterns of names; only one of the two of a kind. */
 export interface BranchFilter {
@@ -85,18 +86,19 @@ export interface TriggerEvent {
   schedule?: { cron: string; timeZone: string } | undefined;
 }
 
-export function isTriggered({ on }: { on: Triggers }, event: TriggerEvent): boolean {
+/** @param work of the filters of paths; what is asked when it is used up is started, as if the paths were not known. */
+export function isTriggered({ on }: { on: Triggers }, event: TriggerEvent, work: Work = { left: limits.patternSteps }): boolean {
   const { actions, baseRef = "" } = event;
   const isOf = (types: readonly string[] | undefined) => !types || !actions || actions.some((action) => types.includes(action));
   switch (event.event) {
     case "push":
-      return on.push !== undefined && isPushWanted(on.push, event);
+      return on.push !== undefined && isPushWanted(on.push, event, work);
     case "pull_request":
       return (
         on.pull_request !== undefined &&
         isOf(on.pull_request.types) &&
         isBaseWanted(on.pull_request, baseRef) &&
-        isPathWanted(on.pull_request, event)
+        isPathWanted(on.pull_request, event, work)
       );
     case "merge_group":
       return on.merge_group !== undefined && isBaseWanted(on.merge_group, baseRef);
@@ -126,19 +128,21 @@ function isBaseWanted({ branches, branchesIgnore }: BranchFilter, baseRef: strin
 }
 
 /** Filters for branches alone leave out all tags, and those for tags all branches. Those for paths say nothing of tags. */
-function isPushWanted(push: PushTrigger, event: TriggerEvent): boolean {
+function isPushWanted(push: PushTrigger, event: TriggerEvent, work: Work): boolean {
   const isTag = event.ref.startsWith("refs/tags/");
   const name = event.ref.replace(/^refs\/(heads|tags)\//, "");
   const branch = isNameWanted(push.branches, push.branchesIgnore, name);
   const tag = isNameWanted(push.tags, push.tagsIgnore, name);
   const isWanted = branch === undefined && tag === undefined ? true : ((isTag ? tag : branch) ?? false);
-  return isWanted && (isTag || isPathWanted(push, event));
+  return isWanted && (isTag || isPathWanted(push, event, work));
 }
 
 /** One of the files that changed is enough. */
-function isPathWanted({ paths, pathsIgnore }: PathFilter, { paths: changed }: TriggerEvent): boolean {
-  if (!changed || (!paths && !pathsIgnore)) return true;
-  return changed.some((path) => isNameWanted(paths, pathsIgnore, path));
+function isPathWanted({ paths, pathsIgnore }: PathFilter, { paths: changed }: TriggerEvent, work: Work): boolean {
+  const patterns = paths ?? pathsIgnore;
+  if (!changed || !patterns) return true;
+  const isMatch = readPatterns(patterns);
+  return changed.some((path) => isMatch(path, work) === (paths !== undefined) || work.left < 0);
 }
 
 /** Undefined where nothing is said. */
