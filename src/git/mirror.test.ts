@@ -272,9 +272,11 @@ describe("the merge of base and heads", () => {
     await expect(given.mirror.mergeOf(base, [one, clash])).rejects.toMatchObject({
       name: "MergeConflictError",
       code: "conflict",
-      files: ["a.txt"],
+      why: "conflicts in a.txt",
+      mayPass: true,
     });
-    await expect(given.mirror.mergeOf(base, [alone])).rejects.toMatchObject({ name: "MergeConflictError", files: [] });
+    const unrelated = { name: "MergeConflictError", why: "their histories have nothing in common" };
+    await expect(given.mirror.mergeOf(base, [alone])).rejects.toMatchObject(unrelated);
     await expect(given.mirror.mergeOf(base, [missing])).rejects.toMatchObject({ code: "not-found" });
   });
 });

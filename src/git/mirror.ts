@@ -38,17 +38,26 @@ const packSettings: readonly GitSetting[] = [
 
 /** A merge that git could not make by itself. */
 export class MergeConflictError extends SeatrialError {
-  /** Paths that conflict; empty when the histories have nothing in common. */
-  readonly files: readonly string[];
+  /** In words; paths that conflict are among them. */
+  readonly why: string;
+  /** Whether another base may help. */
+  readonly mayPass: boolean;
 
-  constructor(base: string, head: string, files: readonly string[]) {
-    const shown = files.slice(0, limits.errorTailLines);
-    const rest = files.length > shown.length ? `, and ${files.length - shown.length} more` : "";
-    const why = files.length > 0 ? `conflicts in ${shown.join(", ")}${rest}` : "their histories have nothing in common";
-    super("conflict", `${head} cannot be merged into ${base}: ${why}`, { hint: "merge or rebase the branch by hand" });
+  /** @param cause paths that conflict, none when the histories have nothing in common; or what git could not do. */
+  constructor(base: string, head: string, cause: readonly string[] | SeatrialError) {
+    const why = cause instanceof SeatrialError ? cause.message : whyOf(cause);
+    super("conflict", `${head} cannot be merged into ${base}: ${why}`, { hint: "merge or rebase the branch by hand", cause });
     this.name = "MergeConflictError";
-    this.files = files;
+    this.why = why;
+    this.mayPass = !(cause instanceof SeatrialError);
   }
+}
+
+function whyOf(files: readonly string[]): string {
+  if (files.length === 0) return "their histories have nothing in common";
+  const shown = files.slice(0, limits.errorTailLines);
+  const rest = files.length > shown.length ? `, and ${files.length - shown.length} more` : "";
+  return `conflicts in ${shown.join(", ")}${rest}`;
 }
 
 /** A file of a commit. */
@@ -496,6 +505,7 @@ export class Mirror {
       merged = await this.#git(args, { okCodes: [0, 1] });
     } catch (error) {
       if (error instanceof CommandFailedError && /unrelated histories/.test(error.stderr)) throw new MergeConflictError(ours, theirs, []);
+      if (error instanceof SeatrialError && error.code === "invalid") throw new MergeConflictError(ours, theirs, error);
       throw error;
     }
     const [tree, ...files] = merged.stdout.split("\0").filter(Boolean);

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
 import type { PullRequestChange } from "../../forges/forge.ts";
+import { MergeConflictError } from "../../git/mirror.ts";
 import { type Run, runKind } from "../../resources/run.ts";
 import type { Stored } from "../../resources/object.ts";
 import { repositoryKind } from "../../resources/repository.ts";
@@ -226,6 +228,25 @@ test("a newer head that cannot be merged ends the older one, too, and says at th
   const again = (await forge.pullRequest(id, 1))!;
   expect(await trigger.trigger(forge, again, { payload: undefined })).toHaveLength(1);
   expect(await checks()).toEqual(["merge (pull_request): success, can be merged into main"]);
+});
+
+test("a head whose merge needs more than it may have says so, and the next looks leave it alone", async () => {
+  const { trigger, forge, id, mirror, push, runs } = await bench({ ".seatrial/ci.yml": workflow });
+  const change = await push({ "a.txt": "1\n" });
+  // A stand-in for a tree that names itself ten thousand million times: git takes a minute to find that out.
+  const tooMuch = new SeatrialError("invalid", "git merge-tree needs more than 1024 MiB of memory, and may not have it");
+  let merges = 0;
+  mirror.mergeOf = async (base) => {
+    merges++;
+    return await Promise.reject(new MergeConflictError(base, change.head.sha, tooMuch));
+  };
+  await expect(trigger.trigger(forge, change, { payload: undefined })).rejects.toMatchObject({ code: "conflict" });
+  expect(await trigger.trigger(forge, change, { payload: undefined })).toEqual([]);
+  expect(merges).toBe(1);
+  expect((await forge.checks(id, change.head.sha)).map(({ state, description }) => `${state}: ${description}`)).toEqual([
+    `error: cannot be merged into main: ${tooMuch.message}`,
+  ]);
+  expect(await runs()).toEqual([]);
 });
 
 test("a head that was found is looked at once; a delivery about it always", async () => {

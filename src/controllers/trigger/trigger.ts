@@ -89,8 +89,8 @@ export class Trigger {
     } catch (error) {
       if (change.event === "pull_request" && error instanceof MergeConflictError) {
         await this.#showMerge(forge, change, error, signal);
-        // It is tried again with each look: its base may move.
-        await history.state.set(key, `${conflict} ${head}`, now());
+        // It is tried again with each look, as its base may move; but what takes a minute to fail is not.
+        await history.state.set(key, error.mayPass ? `${conflict} ${head}` : head, now());
       }
       throw error;
     } finally {
@@ -106,14 +106,13 @@ export class Trigger {
     error: MergeConflictError | undefined,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const why = error && error.files.length > 0 ? `conflicts in ${error.files.join(", ")}` : "the histories have nothing in common";
     await forge.report(
       {
         repositoryId: repository.id,
         sha: head.sha,
         context: "merge (pull_request)",
         state: error ? "error" : "success",
-        description: error ? `cannot be merged into ${base.ref}: ${why}` : `can be merged into ${base.ref}`,
+        description: error ? `cannot be merged into ${base.ref}: ${error.why}` : `can be merged into ${base.ref}`,
         targetUrl: forge.link({ repository, number }) ?? "",
         sequence: this.#options.now().getTime(),
       },

@@ -47,6 +47,7 @@ export async function bench(files: Record<string, string>) {
     main,
     store,
     history,
+    mirror: mirrors.of("local", id),
     trigger: new Trigger({
       store,
       history,
