@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { limits } from "../base/limits.ts";
 import { waitFor } from "../base/wait.ts";
-import { Mirrors } from "./mirror.ts";
+import { Mirrors } from "./mirrors.ts";
 import { bench, isWhole, missing, packsOf, refsOf } from "./testdata/mirror-bench.ts";
 import { testEnvironment } from "./testdata/repository.ts";
 

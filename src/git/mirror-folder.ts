@@ -5,6 +5,8 @@ import { limits } from "../base/limits.ts";
 
 /** For what is not there whole: a fetch's pack, an archive. */
 export const incoming = "incoming";
+/** Before the name of a mirror that is being removed, and is no mirror any more. */
+export const gonePrefix = ".gone-";
 export const packs = join("objects", "pack");
 /** A folder for each day, with a ref for each commit. */
 export const keptRefs = "refs/seatrial/kept";

@@ -9,7 +9,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { waitFor } from "../base/wait.ts";
 import { processesMarked } from "../process/marked.ts";
 import { run } from "../process/run.ts";
-import { type Mirror, Mirrors } from "./mirror.ts";
+import { type Mirror } from "./mirror.ts";
+import { Mirrors } from "./mirrors.ts";
 import { scratchFolder, testEnvironment, testRepository } from "./testdata/repository.ts";
 import { checkWants, UploadPack } from "./upload-pack.ts";
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { expect, onTestFinished, test } from "vitest";
-import { Mirrors } from "../git/mirror.ts";
+import { Mirrors } from "../git/mirrors.ts";
 import { scratchFolder, testEnvironment, testRepository } from "../git/testdata/repository.ts";
 import { runNamed } from "../history/testdata/resources.ts";
 import { MemoryStore } from "../kube/memory.ts";

@@ -4,7 +4,7 @@
  * it can be in the history; what is fetched again when it is missing, as bases of comparisons are, needs no more.
  */
 import { limits } from "../base/limits.ts";
-import { type Mirrors, placeOf } from "../git/mirror.ts";
+import { type Mirrors, placeOf } from "../git/mirrors.ts";
 import type { History } from "../history/history.ts";
 import type { Store } from "../kube/store.ts";
 import { runKind } from "../resources/run.ts";

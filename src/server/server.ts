@@ -28,7 +28,7 @@ import { EmbeddedControlPlane, embeddedEtcdSocket } from "../controlplane/embedd
 import { Etcd } from "../controlplane/etcd.ts";
 import type { Forge } from "../forges/forge.ts";
 import { LocalForge } from "../forges/local/local.ts";
-import { Mirrors } from "../git/mirror.ts";
+import { Mirrors } from "../git/mirrors.ts";
 import { ApiServerStore } from "../kube/api-server.ts";
 import { KubeClient, parseKubeconfig } from "../kube/client.ts";
 import { installCrds } from "../kube/install-crds.ts";

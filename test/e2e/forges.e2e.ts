@@ -11,7 +11,7 @@ import { waitFor } from "../../src/base/wait.ts";
 import { describeForge, type ForgeUnderTest } from "../../src/forges/conformance.ts";
 import type { Change, Delivery, PullRequestChange } from "../../src/forges/forge.ts";
 import { Gitea } from "../../src/forges/gitea/gitea.ts";
-import { Mirrors } from "../../src/git/mirror.ts";
+import { Mirrors } from "../../src/git/mirrors.ts";
 import { type HookListener, shareGitea, type TestForge, type TestForgeRepository, type TestUser, withGitea } from "../support/forge.ts";
 
 const secret = "the webhook's secret";

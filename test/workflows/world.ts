@@ -12,7 +12,7 @@ import { Repositories } from "../../src/controllers/repository/repositories.ts";
 import { soleLeadership } from "../../src/controllers/runtime/epochs.ts";
 import { Dispatcher } from "../../src/controllers/trigger/dispatch.ts";
 import { Trigger } from "../../src/controllers/trigger/trigger.ts";
-import { Mirrors } from "../../src/git/mirror.ts";
+import { Mirrors } from "../../src/git/mirrors.ts";
 import { MemoryStore } from "../../src/kube/memory.ts";
 import type { Json } from "../../src/workflows/expressions/expressions.ts";
 import type { JobView, RunView } from "../../src/server/api/schemas.ts";

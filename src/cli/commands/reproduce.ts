@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
-import { Mirrors } from "../../git/mirror.ts";
+import { Mirrors } from "../../git/mirrors.ts";
 import { treesOf } from "../../git/trees.ts";
 import { canonicalJson, compareLocks, fingerprintOf, type LockComparison, type LockDocument } from "../../resources/lock-document.ts";
 import { workingTree } from "../../resources/run.ts";

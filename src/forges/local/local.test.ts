@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { waitFor } from "../../base/wait.ts";
-import { Mirrors } from "../../git/mirror.ts";
+import { Mirrors } from "../../git/mirrors.ts";
 import { scratchFolder, type TestRepository, testEnvironment, testRepository } from "../../git/testdata/repository.ts";
 import { describeForge, type ForgeUnderTest } from "../conformance.ts";
 import type { Delivery } from "../forge.ts";

@@ -2,7 +2,8 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { type Mirror, Mirrors } from "../mirror.ts";
+import { type Mirror } from "../mirror.ts";
+import { Mirrors } from "../mirrors.ts";
 import { scratchFolder, type TestRepository, testEnvironment, testRepository } from "./repository.ts";
 
 /** A commit that is nowhere. */

@@ -16,7 +16,7 @@ import { makeFolder } from "../../base/folder.ts";
 import { limits } from "../../base/limits.ts";
 import type { Forge } from "../../forges/forge.ts";
 import { checkCommit, git, gitRemote, type GitSource, isRedirect, redirectOf, settingsOf } from "../../git/git.ts";
-import { Mirrors } from "../../git/mirror.ts";
+import { Mirrors } from "../../git/mirrors.ts";
 import { incoming } from "../../git/mirror-folder.ts";
 import { CommandFailedError } from "../../process/run.ts";
 import { type ActionsLock, lockPath, readLock } from "../../workflows/actions/actions-lock.ts";

@@ -1,6 +1,7 @@
 /**
  * Patterns for branches and tags, as GitHub documents them: `*` any characters but `/`, `**` any, `?` and `+` none or one, and
- * one or more, of what stands before, `[…]` one of a set, `\` takes the meaning away, `!` in front takes out again.
+ * one or more, of what stands before, `[…]` one of a set, `\` takes the meaning away, `!` in front takes out again. Where `**` and the
+ * slash after it stand for whole folders, none will do: a README.md of the root is one "anywhere".
  *
  * They are not turned into regular expressions: with a few `+` in a pattern from a pull request those can take for ever.
  * All ways to match are followed at once, so the cost of one is the product of the two lengths. Of many patterns against many
@@ -13,6 +14,8 @@ interface Item {
   /** May be absent; may be there again. */
   canSkip: boolean;
   canRepeat: boolean;
+  /** May be absent together with the two after it. */
+  canSkipFolders?: boolean;
 }
 
 /** What is wrong with a pattern, or undefined. */
@@ -64,7 +67,10 @@ function matches(items: readonly Item[], characters: readonly string[], work: Wo
 
 /** A set that grows while it is walked: what can be skipped leads on. */
 function closure(items: readonly Item[], states: Set<number>): Set<number> {
-  for (const state of states) if (items[state]?.canSkip) states.add(state + 1);
+  for (const state of states) {
+    if (items[state]?.canSkip) states.add(state + 1);
+    if (items[state]?.canSkipFolders) states.add(state + 3);
+  }
   return states;
 }
 
@@ -78,6 +84,9 @@ function parsePattern(pattern: string): Item[] | string {
     const character = characters[i]!;
     if (character === "*") {
       const isDouble = characters[i + 1] === "*";
+      const isFolders = isDouble && (i === 0 || characters[i - 1] === "/") && characters[i + 2] === "/";
+      // It takes no character: that the folders are absent can only be so before the first of theirs.
+      if (isFolders) items.push({ matches: () => false, canSkip: true, canRepeat: false, canSkipFolders: true });
       if (isDouble) i++;
       items.push({ matches: (one) => isDouble || one !== "/", canSkip: true, canRepeat: true });
     } else if (character === "?" || character === "+") {

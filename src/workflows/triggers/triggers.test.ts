@@ -22,6 +22,12 @@ test.each<[pattern: string, matching: string[], others: string[]]>([
   ["a+", ["a", "aaa"], ["", "b"]],
   ["feature*test", ["featureXtest"], ["feature/test"]],
   ["**.x", ["a/b.x"], ["a/b.y"]],
+  ["**/README.md", ["README.md", "js/README.md", "a/b/README.md"], ["xREADME.md", "js/xREADME.md"]],
+  ["**/docs/**", ["docs/hello.md", "dir/docs/my-file.txt"], ["docs", "xdocs/a"]],
+  ["**/*-post.md", ["my-post.md", "path/their-post.md"], ["my-post.txt"]],
+  ["docs/**/*.md", ["docs/README.md", "docs/mike/hello.md", "docs/a/markdown/file.md"], ["docsREADME.md", "README.md"]],
+  ["**/**/a", ["a", "b/a", "b/c/a"], ["ba"]],
+  ["x**/a", ["x/a", "xy/z/a"], ["xa", "a"]],
 ])("pattern %s", (pattern, matching, others) => {
   expect(matching.filter((name) => !matchesAny([pattern], name))).toEqual([]);
   expect(others.filter((name) => matchesAny([pattern], name))).toEqual([]);
@@ -73,7 +79,7 @@ test("any pattern of letters, slashes and stars matches what the regular express
     fc.array(fc.constantFrom(...characters), { minLength: 1, maxLength: 8 }).map((all) => all.join(""));
   fc.assert(
     fc.property(text("a", "b", "/", "*", "**", "[ab]"), text("a", "b", "/"), (pattern, name) => {
-      const source = pattern.replaceAll(/\*\*|\*/g, (stars) => (stars === "*" ? "[^/]*" : ".*"));
+      const source = pattern.replaceAll(/(?<=^|\/)\*\*\/|\*\*|\*/g, (stars) => ({ "*": "[^/]*", "**": ".*" })[stars] ?? "(?:.*/)?");
       expect(matchesAny([pattern], name)).toBe(new RegExp(`^${source}$`).test(name));
     }),
     { numRuns: 1000 },

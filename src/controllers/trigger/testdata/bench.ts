@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { PullRequestChange } from "../../../forges/forge.ts";
 import { LocalForge } from "../../../forges/local/local.ts";
-import { Mirrors } from "../../../git/mirror.ts";
+import { Mirrors } from "../../../git/mirrors.ts";
 import { scratchFolder, testEnvironment, testRepository } from "../../../git/testdata/repository.ts";
 import { openHistory } from "../../../history/history.ts";
 import { MemoryStore } from "../../../kube/memory.ts";
