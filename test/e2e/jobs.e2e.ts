@@ -118,7 +118,7 @@ test("a workflow of another repository, with what it calls beside it, from a mir
   const [{ jobs }] = JSON.parse(ran.stdout) as [RunView];
   expect(jobs.map(({ jobName }) => jobName).toSorted()).toEqual(["call / a", "call / b / deep"]);
   expect((await run("logs", jobs.find(({ jobName }) => jobName === "call / a")!.name)).stdout).toContain("hello you");
-  expect((await run("actions", "lock")).stdout).toMatch(/^o\/shared@v1 is [0-9a-f]{40}$/m);
+  expect((await run("actions", "lock")).stdout).toMatch(/^o\/shared@v1 is locked at [0-9a-f]{40}$/m);
 
   await commit(home.cwd, caller("gone.yml"));
   expect(await run("check")).toMatchObject({
