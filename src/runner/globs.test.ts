@@ -55,6 +55,16 @@ test.each<[name: string, patterns: string, paths: string[]]>([
   expect(found(patterns)).toEqual(paths);
 });
 
+test("signs in the names of the folders that patterns are relative to mean nothing", () => {
+  for (const name of ["[x]*", "a?\\b"]) {
+    const cwd = join(root, name);
+    mkdirSync(cwd);
+    writeFileSync(join(cwd, "j.txt"), "");
+    const options = { cwd, home: cwd };
+    expect(findFiles("*.txt\n~/j.txt", options), name).toEqual({ paths: [join(cwd, "j.txt")], roots: [cwd] });
+  }
+});
+
 test("hidden files and folders, where they are not wanted", () => {
   expect(found("**/*.txt", { hasHidden: false })).toEqual(["a.txt", "dir/c.txt", "dir/deep/d.txt", "home/i.txt", "odd [1]/h.txt"]);
   expect(found(".hidden", { hasHidden: false })).toEqual([]);

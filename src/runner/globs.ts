@@ -2,7 +2,7 @@
  * Patterns for files, one a line, as `hashFiles`, `upload-artifact` and `cache` take them: `*`, `?`, `[…]` within a name, `**` across
  * folders, `!` takes away, `#` begins a comment, `~` is the home folder. A pattern that names a folder means all that is in it.
  *
- * Meaning: the README of `@actions/glob`. Links to files and folders are followed; one that leads into itself is not.
+ * Meaning: the README of `@actions/glob`. Links to files and folders are followed, unless told otherwise; one that leads into itself is not.
  * Patterns are not turned into regular expressions, which with a few `*` can take for ever: the cost is the product of the lengths.
  */
 import { type Dirent, readdirSync, realpathSync, statSync } from "node:fs";
@@ -19,6 +19,8 @@ export interface GlobOptions {
   hasHidden?: boolean;
   /** Whether a folder that matches stands for itself, not for its files. Default: false. */
   isWhole?: boolean;
+  /** Whether links to folders count that no pattern names. Default: true. */
+  isFollowing?: boolean;
 }
 
 interface Pattern {
@@ -108,10 +110,16 @@ class Walk {
         throw new SeatrialError("invalid", `the patterns are held against more than ${limits.globEntries} files and folders`);
       const child = join(path, entry.name);
       if (this.#isHidden(entry.name)) continue;
-      const kind = entry.isDirectory() ? "folder" : entry.isFile() ? "file" : entry.isSymbolicLink() ? kindOf(child) : undefined;
+      const kind = entry.isDirectory() ? "folder" : entry.isFile() ? "file" : entry.isSymbolicLink() ? this.#kindBehind(child) : undefined;
       if (kind === "folder") this.#folder(child, [...above, real]);
       else if (kind === "file") this.#take(child);
     }
+  }
+
+  /** What a link is for. */
+  #kindBehind(link: string): "file" | "folder" | undefined {
+    const kind = kindOf(link);
+    return kind === "folder" && this.#options.isFollowing === false ? undefined : kind;
   }
 
   #isHidden(name: string): boolean {
@@ -137,11 +145,11 @@ function readPattern(line: string, { cwd, home, isWhole }: GlobOptions): Pattern
   if (text === "") return undefined;
   if (/^~(\/|$)/.test(text)) {
     if (!home) throw new SeatrialError("invalid", `pattern ${JSON.stringify(text)}: there is no home folder, HOME is not set`);
-    text = home + text.slice(1);
+    text = escaped(home) + text.slice(1);
   }
   checkLength(text);
-  const parts = namesIn(resolve(cwd, text.replace(/\/+$/, "") || sep));
-  const firstSign = parts.findIndex((part) => /[*?[]/.test(part));
+  const parts = namesIn(resolve(escaped(cwd), text.replace(/\/+$/, "") || sep));
+  const firstSign = parts.findIndex((part) => /[*?[]/.test(part.replaceAll(/\\./gs, "")));
   const literal = firstSign === -1 ? parts : parts.slice(0, firstSign);
   // Whole paths alone are found as they are; a file's pattern means also what is below it, should it be a folder.
   const all = isWhole && !isExcluded ? parts : [...parts, "**"];
@@ -215,6 +223,11 @@ function isSequence<Item, Value>(
   }
   while (items[at] === many) at++;
   return at === items.length;
+}
+
+/** A path that is no pattern, as one. */
+function escaped(path: string): string {
+  return path.replaceAll(/[\\*?[]/g, String.raw`\$&`);
 }
 
 function unescaped(part: string): string {

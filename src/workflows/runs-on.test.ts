@@ -25,7 +25,10 @@ test.each([
   [
     ["gpu", "windows-2022"],
     [
-      [0, '"gpu" is not a label that is known here: linux, ubuntu-*, self-hosted, x64, arm64'],
+      [
+        0,
+        '"gpu" is not a label that is known here: linux, ubuntu-*, self-hosted, x64, arm64; runsOn of the configuration can give it a meaning',
+      ],
       [1, '"windows-2022" cannot be had: jobs run on Linux'],
     ],
   ],

@@ -59,7 +59,7 @@ function mistakeIn(label: string, hasSystem: boolean, own: readonly string[], ru
   if (isOtherSystem(label)) return "cannot be had: jobs run on Linux";
   const known = [...new Set([...systemLabels, ...all.flat()])];
   const near = didYouMean(label, [...known, "ubuntu-latest"]);
-  return `is not a label that is known here: ${known.join(", ")}${near}`;
+  return `is not a label that is known here: ${known.join(", ")}${near || "; runsOn of the configuration can give it a meaning"}`;
 }
 
 function lowerLabels(labels: readonly string[]): string[] {

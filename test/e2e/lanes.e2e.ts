@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, type TestContext } from "vitest";
+import { registryImage } from "../../lab/images.ts";
 import { remoteDown, type RemoteHost, remoteUp } from "../../lab/remote.ts";
 import { hasLabImages } from "../../scripts/docker-choice.ts";
 import { waitFor } from "../../src/base/wait.ts";
@@ -103,6 +104,14 @@ jobs:
     cluster: {provider: kind}
     steps:
       - run: kubectl get nodes -o name
+  containers:
+    needs: cluster
+    container: ${labBaseImage}
+    services: {web: {image: "${registryImage}"}}
+    steps:
+      - run: |
+          for try in 1 2 3 4 5 6 7 8 9 10; do curl -fsS -m 3 http://web:5000/v2/ && break; sleep 0.5; done
+          curl -fsS -m 3 http://web:5000/v2/
 `;
 
 test("a change that is not trusted waits for a host that is for such ones alone, and reaches nothing from there", async (context) => {
@@ -198,6 +207,7 @@ test("a change that is not trusted waits for a host that is for such ones alone,
 
   await declare("[untrusted]");
   expect(await ended("cluster")).toMatchObject({ verdict: "passed", attempts: [{ host: "far" }] });
+  expect(await ended("containers")).toMatchObject({ verdict: "passed", attempts: [{ host: "far" }] });
   const clusters = async () => (await server.kubectl("get", "clusters", "-o", "name")).trim();
   await waitFor("its cluster to be gone", async () => ((await clusters()) === "" ? true : undefined), { timeoutMs: 60_000, pollMs: 200 });
   expect(await server.kubectl("get", "hosts")).toMatch(/far +ssh:.*untrusted.*true/);

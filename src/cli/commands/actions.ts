@@ -14,7 +14,7 @@ import type { CommandContext } from "../cli.ts";
 import { lockIn } from "./called-workflows.ts";
 import { jsonOption } from "./options.ts";
 import { readLocalActions } from "./local-actions.ts";
-import { readWorkflows } from "./workflow-files.ts";
+import { readWorkflows, repositoryAround } from "./workflow-files.ts";
 
 export function registerActions(program: Command, context: CommandContext): void {
   const { environment, output } = context;
@@ -27,9 +27,10 @@ export function registerActions(program: Command, context: CommandContext): void
     .addOption(jsonOption())
     .addHelpText("after", lockHelp)
     .action(async (flags: { update?: boolean; output?: "json" }) => {
-      const before = await lockIn(environment.cwd);
-      const lock = await resolveAll(context, flags.update ? new Map() : before);
-      const path = join(environment.cwd, lockPath);
+      const folder = await repositoryAround(environment.cwd);
+      const before = await lockIn(folder);
+      const lock = await resolveAll(context, folder, flags.update ? new Map() : before);
+      const path = join(folder, lockPath);
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, writeLock(lock));
       const found = differences(before, lock);
@@ -44,8 +45,9 @@ export function registerActions(program: Command, context: CommandContext): void
     .addOption(jsonOption())
     .addHelpText("after", "\nExit code: 0 the file is as `lock --update` would write it, 1 it is not; each difference is a line.")
     .action(async (flags: { output?: "json" }) => {
-      const before = await lockIn(environment.cwd);
-      const found = differences(before, await resolveAll(context, new Map()));
+      const folder = await repositoryAround(environment.cwd);
+      const before = await lockIn(folder);
+      const found = differences(before, await resolveAll(context, folder, new Map()));
       if (flags.output === "json") output.out(JSON.stringify(found, null, 2));
       else for (const each of found) output.out(checkLine(each));
       if (found.length === 0) return output.err(`seatrial: ${lockPath} is up to date`);
@@ -61,15 +63,15 @@ Jobs run the commits of ${lockPath}, whatever tags and branches become: commit i
 is not in it is run as its tag is at that moment.`;
 
 /** The commits of all actions of other repositories, those that composite actions use among them. @param locked taken as they are. */
-async function resolveAll({ environment }: CommandContext, locked: ActionsLock): Promise<ActionsLock> {
+async function resolveAll({ environment }: CommandContext, folder: string, locked: ActionsLock): Promise<ActionsLock> {
   const { ActionStore } = await import("../../server/runners/action-store.ts");
   await using store = new ActionStore({ environment, mirrors: await readUserMirrors(environment), now: () => new Date() });
   const nowhere = async () => await Promise.resolve([]);
   // By the same lock as the actions: with --update, none.
   const fetch = async (uses: string) => await store.readWorkflow(uses, locked, nowhere);
-  const files = await readWorkflows(environment.cwd, await readUserRules(environment), fetch);
+  const files = await readWorkflows(folder, await readUserRules(environment), fetch);
   const { remote } = await readLocalActions(
-    environment.cwd,
+    folder,
     files.flatMap(({ workflow }) => workflow.actions),
   );
   const lock = new Map<string, string>();

@@ -6,8 +6,19 @@ import { environmentFrom } from "../../base/environment.ts";
 import { run } from "../../process/run.ts";
 import { runCli } from "../cli.ts";
 
+interface Answer {
+  code: number;
+  out: string;
+  err: string;
+}
+
 /** Runs a command in a repository with these files, on a machine without Docker. */
-async function called(files: Record<string, string>, ...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+async function called(files: Record<string, string>, ...argv: string[]): Promise<Answer> {
+  return await calledIn(".", files, ...argv);
+}
+
+/** In a folder of the repository. */
+async function calledIn(folder: string, files: Record<string, string>, ...argv: string[]): Promise<Answer> {
   const home = await mkdtemp(join(tmpdir(), "plan-"));
   onTestFinished(async () => await rm(home, { recursive: true, force: true }));
   const cwd = join(home, "project");
@@ -26,7 +37,7 @@ async function called(files: Record<string, string>, ...argv: string[]): Promise
     SEATRIAL_HOME: join(home, "data"),
     SEATRIAL_CACHE: join(home, "cache"),
   };
-  const environment = environmentFrom({ variables, homeDir: home, tempDir: home, uid: 0, cwd });
+  const environment = environmentFrom({ variables, homeDir: home, tempDir: home, uid: 0, cwd: join(cwd, folder) });
   const [out, err]: [string[], string[]] = [[], []];
   const output = {
     out: (text: string) => void out.push(text),
@@ -204,6 +215,11 @@ jobs:
       expect(places, err).toContain(place);
     for (const place of ["other:3", "other:4", "other:5", "other:6"]) expect(places, err).toContain(place);
   });
+});
+
+test.each([["check"], ["plan"], ["actions", "check"]])("%s in a folder of the repository is of the whole", async (...argv) => {
+  const { code, err } = await calledIn("deep/er", { ".seatrial/a.yml": "on: push\njobs: {}\n", "deep/er/b": "" }, ...argv);
+  expect([code, err]).toEqual([2, "seatrial: .seatrial/a.yml:2:1: jobs: must have at least one job"]);
 });
 
 test("check tells of actions of the tree that use themselves, with the way round, beside all else", async () => {

@@ -22,7 +22,7 @@ import { type ExecutorChoice, executorOption, jsonOption, readValues } from "./o
 import { type PlannedPlace, PlannedPlaces } from "./planned-places.ts";
 import { calledFrom } from "./called-workflows.ts";
 import { addEventOptions, type EventFlags, inputsFor, type MadeUpEvent, madeUpEvent } from "./event-payload.ts";
-import { changedHere, chooseWorkflows, readWorkflows } from "./workflow-files.ts";
+import { changedHere, chooseWorkflows, readWorkflows, repositoryAround } from "./workflow-files.ts";
 
 const checkHelp = `
 Each problem is a line FILE:LINE:COLUMN: PATH: MESSAGE; what is taken and does less than it says is a notice.
@@ -64,7 +64,8 @@ export function registerPlan(program: Command, context: CommandContext): void {
     .addHelpText("after", checkHelp)
     .action(async ({ output: format }: { output?: "json" }) => {
       await withPrintedProblems(context, format, async () => {
-        const files = await readWorkflows(environment.cwd, await readUserRules(environment), calledFrom(environment, environment.cwd));
+        const folder = await repositoryAround(environment.cwd);
+        const files = await readWorkflows(folder, await readUserRules(environment), calledFrom(environment, folder));
         const workflows = files.map(({ workflow }) => workflow);
         // One of a file that is called is of each that calls it, too.
         const told = workflows.flatMap((workflow) => workflow.notices);

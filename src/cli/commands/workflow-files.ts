@@ -1,6 +1,6 @@
 /** The workflow files of a working tree, as `run`, `plan` and `check` read and choose them. */
-import { lstat, readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Environment } from "../../base/environment.ts";
 import { formatProblem, InvalidError, type Problem, SeatrialError } from "../../base/errors.ts";
 import { limits } from "../../base/limits.ts";
@@ -22,6 +22,15 @@ export interface WorkflowFile {
   text: string;
   /** Texts of those that it calls, by path. */
   calls: Record<string, string>;
+}
+
+/** The folder of the repository that a folder is in, as git finds it; without one the folder itself. */
+export async function repositoryAround(folder: string): Promise<string> {
+  for (let at = folder; ; at = dirname(at)) {
+    // A file in a worktree of another, and in a submodule.
+    if (await stat(join(at, ".git")).catch(() => undefined)) return at;
+    if (at === dirname(at)) return folder;
+  }
 }
 
 /**

@@ -67,6 +67,19 @@ test("a tag, its commit, and the archive of its tree", async () => {
   expect(names).toEqual(["action.yml"]);
 });
 
+test("a tag and a branch of one name: the tag, unless the whole name says which", async () => {
+  const { store, commit, git } = open();
+  const tag = commit("mirror/o/r", "one", "v1");
+  const branch = commit("mirror/o/r", "two", "v2");
+  git("mirror/o/r", "branch", "v1");
+  for (const [ref, id] of [
+    ["v1", tag],
+    ["refs/tags/v1", tag],
+    ["refs/heads/v1", branch],
+  ] as const)
+    expect(await store.find(uses(`o/r@${ref}`), new Map(), nowhere), ref).toMatchObject({ commit: id });
+});
+
 test("a tag that moved behind the lock: what is locked is used, and that it moved is said", async () => {
   const { store, commit, root, clock } = open();
   const one = commit("mirror/o/r", "one", "v1");

@@ -289,14 +289,16 @@ export class ActionStore implements AsyncDisposable {
     }
   }
 
-  /** The commit of a tag, else of a branch; undefined when there is neither, or no such repository. */
+  /** The commit of a tag, else of a branch, or of either by its whole name; undefined when there is neither, or no such repository. */
   async #commitOf({ ref }: RepositoryUses, { source }: ActionPlace): Promise<string | undefined> {
     if (!source) return undefined;
     const key = `${keyOf(source)} ${ref}`;
     const now = this.#options.now().getTime();
     const known = this.#refs.get(key);
     if (known && now - known.at < limits.actionRefMs) return known.commit;
-    const names = [`refs/tags/${ref}^{}`, `refs/tags/${ref}`, `refs/heads/${ref}`];
+    // A tag that has an object of its own is asked for the commit behind it.
+    const refs = /^refs\/(heads|tags)\//.test(ref) ? [ref] : [`refs/tags/${ref}`, `refs/heads/${ref}`];
+    const names = refs.flatMap((name) => [`${name}^{}`, name]);
     const found = new Map<string, string>();
     try {
       const options = { settings: settingsOf(source), timeoutMs: limits.gitFetchMs, signal: this.#abort.signal };

@@ -159,11 +159,16 @@ export function evaluateCondition(text: string, scope: Scope, status: Status): b
   return guarded(() => {
     const part = conditionOf(text);
     if (!part) return status.isSuccess;
-    const tokens = tokensOf(part);
-    const asksStatus = tokens.some(({ lexeme }, i) => roleOf(tokens, i) === "function" && isAmong(statusFunctions, lexeme));
-    if (!asksStatus && !status.isSuccess) return false;
+    if (!status.isSuccess && !namesStatus(text)) return false;
     return !falsy(evaluate(part, scope, scope.budget ?? new Budget(), status));
   });
+}
+
+/** Whether an `if` without mistakes names a status function. */
+export function namesStatus(condition: string): boolean {
+  const part = conditionOf(condition);
+  const tokens = part ? tokensOf(part) : [];
+  return tokens.some(({ lexeme }, i) => roleOf(tokens, i) === "function" && isAmong(statusFunctions, lexeme));
 }
 
 /** A value as text: null is empty, numbers are decimal, lists and objects are only named, as GitHub does it. */

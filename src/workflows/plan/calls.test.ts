@@ -34,6 +34,12 @@ describe("a call that is wrong is told with its place", () => {
   test.each<[string, string, Record<string, string>, string[]]>([
     ["no file", `b: ${uses("y")}`, { x }, [`f.yml:3:13: jobs.b.uses: there is no file ${folder}/y.yml, did you mean x.yml?`]],
     [
+      "an expression, once",
+      "b: {uses: './.github/workflows/${{ matrix.x }}.yml'}",
+      { x },
+      ["f.yml:3:13: jobs.b.uses: cannot hold `${{ }}`"],
+    ],
+    [
       "no workflow_call",
       `b: ${uses("x")}`,
       { x: `on: push\njobs: {a: ${job()}}` },

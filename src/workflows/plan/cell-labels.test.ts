@@ -33,7 +33,9 @@ test.each<[string, string, string, string[]]>([
     "of an include",
     "{go: [1], include: [{go: 2, runner: gpu}]}",
     "[self-hosted, '${{ matrix.runner || ''linux'' }}']",
-    ['ci.yml:4:60: jobs.a.runs-on: "gpu" is not a label that is known here: linux, ubuntu-*, self-hosted, x64, arm64'],
+    [
+      'ci.yml:4:60: jobs.a.runs-on: "gpu" is not a label that is known here: linux, ubuntu-*, self-hosted, x64, arm64; runsOn of the configuration can give it a meaning',
+    ],
   ],
   [
     "made of a value",

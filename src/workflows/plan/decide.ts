@@ -16,6 +16,7 @@ import {
   Budget,
   evaluateBoolean,
   evaluateCondition,
+  namesStatus,
   evaluateNumber,
   findMistakes,
   holdsExpression,
@@ -92,15 +93,17 @@ export function idleJobRun(job: Job, why: { skip: string } | { invalid: string }
 
 /** Why a job is skipped, for people. */
 export function reasonOf(job: Job, { needs }: JobContexts, status: Status): string {
-  if (job.condition) return `its \`if\` is false: ${job.condition.text.trim()}`.slice(0, 1024);
+  const { condition } = job;
+  const isTacit = condition !== undefined && !status.isSuccess && !namesStatus(condition.text);
+  if (condition && !isTacit) return `its \`if\` is false: ${condition.text.trim()}`.slice(0, 1024);
   if (status.isCancelled) return "the run was aborted before it could start";
   const words = { success: "passed", failure: "failed", cancelled: "was aborted", skipped: "was skipped" };
   const bad = job.needs
     .filter((need) => needs[need]?.result !== "success")
     .map((need) => `${need} ${words[needs[need]?.result ?? "skipped"]}`);
-  return bad.length > 0
-    ? `it needs ${job.needs.join(", ")}, and ${bad.join(", ")}`.slice(0, 1024)
-    : "a job that comes before those that it needs did not pass";
+  const why =
+    bad.length > 0 ? `it needs ${job.needs.join(", ")}, and ${bad.join(", ")}` : "a job that comes before those that it needs did not pass";
+  return (isTacit ? `${why}; its \`if\` would be asked all the same with \`!cancelled() &&\` in front` : why).slice(0, 1024);
 }
 
 function cellsOf(job: Job, contexts: JobContexts, policy: JobPolicy): PlannedJobRun[] {

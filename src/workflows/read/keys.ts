@@ -74,6 +74,7 @@ function concurrencyKeys(prefix: string, contexts: readonly string[]): Key[] {
 
 export const keys: readonly Key[] = [
   works("name", "Default: the file's path."),
+  works("description", "For people who read the file."),
   works("run-name", "Text of the run, beside the workflow's name. Default: none.", { contexts: ofRun }),
   works("on", "A name, a list of names, or a map."),
   works("on.push", "Branches and tags; a deleted one starts nothing."),
@@ -261,6 +262,12 @@ export const keys: readonly Key[] = [
     "An input that the action does not have is said in the log, as on GitHub; of actions that are part of Seatrial it is refused.",
     inStep,
   ),
+  works(
+    "jobs.<job_id>.steps[*].with.args",
+    "Of `docker://` and Docker actions: arguments in place of the image's, as a shell splits words.",
+    inStep,
+  ),
+  works("jobs.<job_id>.steps[*].with.entrypoint", "Of the same: the program in place of the image's.", inStep),
   refused("open", "jobs.<job_id>.steps[*].background"),
   refused("open", "jobs.<job_id>.steps[*].wait"),
   refused("open", "jobs.<job_id>.steps[*].wait-all"),

@@ -57,6 +57,17 @@ test.each(["push: {branches: []}", "pull_request: {types: []}", "repository_disp
 });
 
 test.each([
+  ["push: {branches: }", "f.yml:2:10: on.push.branches: is empty: leave it out, or name what is wanted"],
+  ["pull_request: {branches: [main], types: }", "f.yml:2:36: on.pull_request.types: is empty: leave it out, or name what is wanted"],
+])("%s is no filter that takes everything", (event, problem) => {
+  expect(() => onOf(`\n  ${event}`)).toThrow(problem);
+});
+
+test("inputs of which there are none may be said", () => {
+  expect(onOf("\n  workflow_dispatch: {inputs: }")).toEqual({ workflow_dispatch: { inputs: {} } });
+});
+
+test.each([
   [" schedule", 'f.yml:1:5: on: must be a list, as in `- cron: "30 5 * * 1-5"`'],
   ["\n  schedule:", 'f.yml:2:3: on.schedule: must be a list, as in `- cron: "30 5 * * 1-5"`'],
   ["\n  schedule: [{cron: }]", "f.yml:2:14: on.schedule[0].cron: is required: when it comes"],

@@ -73,7 +73,12 @@ export function readTriggers(reader: ValueReader, node: Node, path: Path, call: 
 
 /** The keys of an event, which may be empty. */
 function readKeys(reader: ValueReader, node: Node, event: string, path: Path, place: Place, keys: Record<string, Read>): void {
-  if (!isNull(node)) reader.keys(node, `on.${event}`, path, place, keys);
+  if (isNull(node)) return;
+  const empty = node.kind === "map" ? node.entries.filter(({ key, value }) => Object.hasOwn(keys, key) && isNull(value)) : [];
+  // All of a list that are commented out: taken for absent, it would start on everything. Inputs are none then, which is what it says.
+  for (const { key, place: at } of empty.filter(({ key }) => key !== "inputs"))
+    reader.report(at, [...path, key], "is empty: leave it out, or name what is wanted");
+  reader.keys(node, `on.${event}`, path, place, keys);
 }
 
 function readPush(reader: ValueReader, node: Node, path: Path, place: Place): PushTrigger {

@@ -64,6 +64,7 @@ export class WorkflowReader extends ValueReader {
     const sorted = root.kind === "map" ? { ...root, entries } : root;
     const seen = this.keys(sorted, "", [], root.place, {
       name: (value, path) => (name = this.text(value, path, "name") || file),
+      description: (value, path) => void this.text(value, path, "description"),
       "run-name": (value, path) => (runName = this.scalar(value, path, "run-name", "text")),
       defaults: (value, path, place) => (this.#defaults = readDefaults(this, value, path, place, "defaults", shellProblem)),
       permissions: (value, path, place) => (this.#permissions = readPermissions(this, value, path, place)),
@@ -216,7 +217,8 @@ export class WorkflowReader extends ValueReader {
   }
 
   #call(job: Draft, node: Node, value: Node, path: Path, place: Place): void {
-    const found = this.#graph.follow(this.text(value, path, "jobs.<job_id>.uses"));
+    const uses = this.scalar(value, path, "jobs.<job_id>.uses", "text");
+    const found = uses && this.#graph.follow(uses.text);
     if (typeof found === "string") this.report(value.place, path, found);
     const jobPath = path.slice(0, -1);
     const read = <T>(key: string, how: (reader: ValueReader, given: Node, at: Path, where: Place) => T): T | undefined => {
