@@ -25,6 +25,26 @@ export function readClusterSpec(node: Node, value: Json, path: Path): { spec?: C
   return parsed.success && problems.length === 0 && !isOpen ? { spec: parsed.data, problems } : { problems };
 }
 
+/**
+ * The version that an input of an action asks for, in the words of `kubernetesVersion`: kindest/node:v1.36.3@sha256:… says v1.36.3, and so
+ * does 1.36.3. @returns undefined when it asks for none, as `stable` does.
+ */
+export function askedVersion(input: string): string | undefined {
+  const [, version = input.trim()] = /^(?:(?:docker\.io\/)?kindest\/node:)?([^@]+)(?:@sha256:[0-9a-f]{64})?$/.exec(input.trim()) ?? [];
+  if (["", "stable", "latest"].includes(version)) return undefined;
+  return /^\d/.test(version) ? `v${version}` : version;
+}
+
+/** A cluster that a step asked for, with its expressions evaluated: only then what they say of its version can be known. */
+export function withAskedVersion(value: Json): Json {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  const { kubernetesVersion, ...others } = value as Readonly<Record<string, Json>>;
+  const isPlain = typeof kubernetesVersion === "string" || typeof kubernetesVersion === "number";
+  if (!isPlain) return value;
+  const version = askedVersion(String(kubernetesVersion));
+  return version === undefined ? others : { ...others, kubernetesVersion: version };
+}
+
 /** The /16 of pods and services of one cluster: those of kind's own first, then the next that nobody has. */
 const ranges = [
   { field: "podSubnet", second: 244, last: 255 },

@@ -6,6 +6,7 @@ import type { Place } from "../base/errors.ts";
 import { SeatrialError } from "../base/errors.ts";
 import { type ContainerSpec, containerSpecSchema, type ServiceSpec } from "../resources/container.ts";
 import type { Path } from "../resources/finding.ts";
+import type { JobRunSpec } from "../resources/job-run.ts";
 import { parseContainerOptions, parseContainerPort, parseContainerVolume } from "./container-options.ts";
 import { evaluateNode, placed } from "./expressions/evaluate.ts";
 import { holdsExpression, type Scope } from "./expressions/expressions.ts";
@@ -26,6 +27,11 @@ export interface ServiceNode extends ContainerNode {
 }
 
 const maxServices = 16;
+
+/** Whether a planned job asks for containers beside its runner: a process of the server's machine has none. */
+export function hasContainers({ container, services, steps }: Pick<JobRunSpec, "container" | "services" | "steps">): boolean {
+  return container !== undefined || services !== undefined || steps.some(({ uses }) => uses?.startsWith("docker://"));
+}
 
 /** Reads `container` or one of `services`; undefined where nothing can be made of it. @param key in the table of keys. */
 export function readContainer(reader: ValueReader, key: string, node: Node, path: Path, place: Place): ContainerNode | undefined {

@@ -104,8 +104,8 @@ export interface Job {
   maxParallel?: Scalar;
   timeoutMinutes?: Scalar;
   continueOnError?: Scalar;
-  /** Of `cluster` (named `cluster`) and `clusters`. */
-  clusters: readonly { name: string; node: Node }[];
+  /** Of `cluster` (named `cluster`) and `clusters`, and of steps that ask for one. */
+  clusters: readonly { name: string; node: Node; isOfStep?: boolean }[];
   container?: ContainerNode;
   services?: readonly ServiceNode[];
   /** Of the workflow and the job, the job's winning. Values are text for the runner. */

@@ -108,6 +108,21 @@ describe("plan", () => {
   });
 });
 
+test("plan says of a job with containers that it cannot run as a process", async () => {
+  const text = `on: push
+jobs:
+  action: {steps: [{uses: "docker://alpine:3"}]}
+  service: {services: {db: {image: "postgres:16"}}, steps: [{run: x}]}
+  plain: {steps: [{run: x}]}
+`;
+  const { out } = await called({ ".seatrial/ci.yml": text }, "plan", "--event", "push", "--executor", "host");
+  const needed = "it has a container, services or Docker actions, which need executor docker";
+  expect(out.split("\n").filter((line) => line.includes("cannot run"))).toEqual([
+    `  action, service: it cannot run so: ${needed}`,
+    expect.stringContaining("  action, service: it needs Docker, and cannot run now"),
+  ]);
+});
+
 const open = `name: open
 on: push
 jobs:
@@ -135,7 +150,7 @@ test("plan says of what other jobs decide that they do, and puts a job after all
     ["2", "cells", "after list", "(depends on outputs of other jobs)"],
     ["2", "called / one", "after list", "on local, executor host"],
     ["2", "after", "after never", "(it needs never, and never was skipped)"],
-    ["3", "called / two", "after called/one", "(depends on outputs of other jobs)"],
+    ["3", "called / two", "after called / one", "(depends on outputs of other jobs)"],
     ["4", "last", "after unit, called", "on local, executor host"],
   ]);
 });

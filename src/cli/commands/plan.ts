@@ -223,12 +223,17 @@ function asksOthers(workflow: Workflow, id: string): boolean {
 
 /** The jobs in the order of their stages, then where they run, with those of one reason together. */
 function planLines(jobs: readonly PlannedJob[]): string[] {
+  // The id of a job in a called workflow, `one.0/build`, is ours alone; a matrix has no one name.
+  const shownNeed = (need: string) => {
+    const [only, ...others] = need.includes("/") ? jobs.filter(({ job }) => job === need) : [];
+    return only && others.length === 0 ? only.name : need.replaceAll(/\.\d+(?=\/)/g, "");
+  };
   const rows = jobs
     .toSorted((a, b) => a.stage - b.stage)
     .map(({ stage, name, needs, clusters, place, note }) => [
       String(stage),
       name,
-      needs.length > 0 ? `after ${needs.join(", ")}` : "",
+      needs.length > 0 ? `after ${needs.map(shownNeed).join(", ")}` : "",
       clusters.length > 0 ? `in ${clusters.join(" and ")}` : "",
       note === undefined ? `on ${place!.host}, executor ${place!.executor}` : `(${note})`,
     ]);

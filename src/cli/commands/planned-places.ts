@@ -5,6 +5,7 @@ import { platform } from "../../programs/cache.ts";
 import { localHost } from "../../controllers/job-run/schedule.ts";
 import type { ExecutorName } from "../../resources/job-run.ts";
 import { userConfigPath } from "../../server/runs-on.ts";
+import { hasContainers } from "../../workflows/containers.ts";
 import type { PlannedJobRun } from "../../workflows/plan/decide.ts";
 import { platformOf, ruleFor, type RunsOnRule } from "../../workflows/runs-on.ts";
 import type { CommandContext } from "../cli.ts";
@@ -47,7 +48,8 @@ export class PlannedPlaces {
     this.#docker = docker;
   }
 
-  of({ labels, container, clusters = [] }: PlannedJobRun): PlannedPlace {
+  of(planned: PlannedJobRun): PlannedPlace {
+    const { labels, container, clusters = [] } = planned;
     const rule = ruleFor(labels, this.#rules);
     const executor = rule?.executor ?? (rule?.image === undefined ? this.#default() : "docker");
     const asked = `runs-on ${labels.join(", ")}`;
@@ -56,7 +58,8 @@ export class PlannedPlaces {
         ? `${asked}: the rule for ${rule.labels.join(", ")} in ${this.#configPath} says executor ${executor}`
         : `${labels.length > 0 ? `${asked} means Linux, as everywhere here` : "no runs-on"}; executor ${executor}: ${this.#whyDefault()}`;
     const image = rule?.image ?? (executor === "docker" ? "the runner's" : undefined);
-    const needsDocker = executor === "docker" || clusters.some(({ spec }) => spec.provider === "kind") || container !== undefined;
+    const isContained = hasContainers(planned);
+    const needsDocker = executor === "docker" || clusters.some(({ spec }) => spec.provider === "kind") || isContained;
     return {
       host: localHost,
       executor,
@@ -66,6 +69,7 @@ export class PlannedPlaces {
         ...(container ? [`its steps run in a container of ${container.image}`] : []),
         ...clusters.map(({ name, spec }) => `${name} is ${spec.provider}: ${whereOf[spec.provider]}`),
         ...this.#whyNotHere(labels, rule, executor),
+        ...(isContained && executor === "host" ? [notContained] : []),
         ...(needsDocker && "trouble" in this.#docker ? [`it needs Docker, and cannot run now: ${this.#docker.trouble}`] : []),
       ],
     };
@@ -91,6 +95,8 @@ export class PlannedPlaces {
       : `Docker answers at ${this.#docker.address} (${this.#docker.platform})`;
   }
 }
+
+const notContained = "it cannot run so: it has a container, services or Docker actions, which need executor docker";
 
 const whereOf: Readonly<Record<"kind" | "bare", string>> = {
   kind: "its nodes are containers of the Docker host",

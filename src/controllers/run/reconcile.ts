@@ -15,6 +15,7 @@ import type { LockDocument } from "../../resources/lock-document.ts";
 import type { Stored } from "../../resources/object.ts";
 import { repositoryName } from "../../resources/repository.ts";
 import { hasEnded, priorityOf, type Run, runKind, runLabels, type RunStatus } from "../../resources/run.ts";
+import { hasContainers } from "../../workflows/containers.ts";
 import { interpolate, type Json } from "../../workflows/expressions/expressions.ts";
 import type { JobPolicy, PlannedJobRun } from "../../workflows/plan/decide.ts";
 import { type GroupState, invalidRun, planRun, type RunPlan, type WantedGroup } from "../../workflows/plan/plan.ts";
@@ -320,10 +321,8 @@ function titleOf({ runName }: Workflow, contexts: Readonly<Record<string, Json>>
 /** By {@link keyOf}; where it cannot be had, why. */
 type Places = Map<string, Pick<JobRunSpec, "runsOn" | "invalid">>;
 
-/** Containers of a job are beside one of its runner: a process of the server's machine has none. */
-function withDocker({ container, services, steps }: Omit<PlannedJobRun, "labels">, place: Pick<JobRunSpec, "runsOn" | "invalid">) {
-  const hasContainers = container !== undefined || services !== undefined || steps.some(({ uses }) => uses?.startsWith("docker://"));
-  return hasContainers && place.runsOn.executor === "host" ? { ...place, invalid: needsDocker } : place;
+function withDocker(planned: Omit<PlannedJobRun, "labels">, place: Pick<JobRunSpec, "runsOn" | "invalid">) {
+  return hasContainers(planned) && place.runsOn.executor === "host" ? { ...place, invalid: needsDocker } : place;
 }
 
 const needsDocker =

@@ -130,6 +130,15 @@ describe("the others", () => {
     ["azure/setup-helm", { "bin/helm": "v3.14.0+g3fc9f4b" }, { version: "v3.14.0" }, {}, { paths: ["bin"] }],
     ["azure/setup-kubectl", { "bin/kubectl": "Client Version: v1.36.3" }, { version: "v1.36.3" }, {}, { paths: ["bin"] }],
     ["azure/setup-kubectl", { "bin/kubectl": "Client Version: v1.36.3" }, {}, {}, { paths: ["bin"] }],
+    ["azure/setup-kubectl", { "bin/kubectl": "Client Version: v1.32.4-dispatcher" }, {}, {}, { paths: ["bin"] }],
+    ["azure/setup-kubectl", { "bin/kubectl": "Client Version: v1.29.0-eks-5e0fdde" }, { version: "v1.29.0" }, {}, { paths: ["bin"] }],
+    [
+      "azure/setup-kubectl",
+      { "bin/kubectl": "Client Version: v1.36.0-rc.1", "tools/kubectl/1.35.4/x64/kubectl": "Client Version: v1.35.4" },
+      {},
+      {},
+      { paths: ["tools/kubectl/1.35.4/x64"] },
+    ],
   ])("%s of %j, %j", async (name, programs, inputs, files, expected) => {
     const context = machine(programs);
     context.write(Object.fromEntries(Object.entries(files).map(([path, text]) => [`workspace/${path}`, text])));

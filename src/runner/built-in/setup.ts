@@ -209,7 +209,8 @@ const kubectl: Tool = {
   title: "kubectl",
   program: "kubectl",
   versionArguments: "version --client",
-  versionIn: /(?:Client Version: |GitVersion:")v([^"\s]+)/,
+  // What vendors add to a release (`-eks-5e0fdde`, `-dispatcher`) would make it one before it.
+  versionIn: /(?:Client Version: |GitVersion:")v(\d+\.\d+\.\d+(?:-(?:alpha|beta|rc)\.\d+)?)/,
   cacheFolders: ["kubectl"],
   cachePaths: ["kubectl"],
   input: "version",

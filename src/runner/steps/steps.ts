@@ -228,6 +228,8 @@ export class Steps {
     const { item, run } = phase;
     const { log } = this.#job.options;
     if (runs.using === "composite") return await this.#composite(phase, made, found);
+    const pre = runs.using === "docker" ? runs.preEntrypoint : runs.pre;
+    if (phase.name === "main" && pre !== undefined && !found.from) log.say("pre of an action of the workspace is not run, as on GitHub");
     if (runs.using === "docker") {
       const own: Scope = { ...phase.scope, contexts: { ...phase.scope.contexts, inputs: made.inputs } };
       const isImage = runs.image.startsWith("docker://");
@@ -244,8 +246,6 @@ export class Steps {
     const file = runs[phase.name];
     if (file === undefined) return { verdict: "passed" };
     const real = insideOf(found.root, join(found.folder, file), `${phase.name} of action ${item.spec.uses}, ${file},`);
-    if (phase.name === "main" && runs.pre !== undefined && !found.from)
-      log.say("pre of an action of the workspace is not run, as on GitHub");
     if (runs.using === "node20" && phase.name === "main") log.say("the action asks for node20, and runs on Node 24");
     const variables = { ...this.#variables(phase, made.env, found), ...inputVariables(made.inputs), ...stateVariables(item.state) };
     return run.endOf(await run.node(real, this.#job.options.folders.workspace, variables));

@@ -156,6 +156,18 @@ describe("the lock document of an attempt", () => {
     for (let i = 0; i <= limits.lockedCaches; i++) await noteCache(history.locks, "attempt-1", found(`k${i}`));
     const full = lockWithImages((await history.locks.get("attempt-1"))!, []);
     expect(full.caches).toHaveLength(limits.lockedCaches);
+    expect(full.unpinned).toContain(`caches: those after the first ${limits.lockedCaches} are not known`);
+  });
+
+  test("of a job that builds an image says so: its id is another each time", async () => {
+    const { history, write } = await opened();
+    await write(given({ steps: [{ uses: "./action" }] }));
+    const text = (await history.locks.get("attempt-1"))!;
+    const built = (digit: string) => ({ reference: `/place-${digit}/action/Dockerfile`, digest: `sha256:${digit.repeat(64)}` });
+    const [one, other] = [lockWithImages(text, [built("1")]), lockWithImages(text, [built("2")])];
+    const { differences, unpinned } = compareLocks(one, other);
+    expect(differences).toEqual([]);
+    expect(unpinned).toContain("images: what is built from a Dockerfile is not recorded");
   });
 
   test.each([

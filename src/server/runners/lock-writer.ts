@@ -142,21 +142,23 @@ export async function noteCache(locks: Locks, attempt: string, { key, version, d
     const lock = JSON.parse(text) as LockDocument;
     const { caches = [] } = lock;
     if (caches.some((each) => each.key === key && each.version === version && each.digest === digest)) return text;
-    if (caches.length >= limits.lockedCaches) {
-      const more = `caches: no more than the first ${limits.lockedCaches} are known`;
-      return canonicalJson({ ...lock, unpinned: [...new Set([...lock.unpinned, more])] });
-    }
+    if (caches.length >= limits.lockedCaches) return text;
     return canonicalJson({ ...lock, caches: [...caches, { key, version, digest }] });
   });
 }
 
 type LockedCache = NonNullable<LockDocument["caches"]>[number];
 
-/** The document, as it was kept, with the images that the attempt's containers had. */
+/**
+ * The document, as it was kept, with the images that the attempt's containers had. One that was built has the time of it in its id: it is
+ * never the same twice, and what its Dockerfile brings is in no document.
+ */
 export function lockWithImages(text: string, images: readonly { reference: string; digest: string }[]): LockDocument {
   const lock = JSON.parse(text) as LockDocument;
-  const whole = { ...lock, images: Object.fromEntries(images.map(({ reference, digest }) => [reference, digest])) };
-  return { ...whole, unpinned: unpinnedOf(whole) };
+  const named = images.filter(({ reference }) => !reference.startsWith("/"));
+  const whole = { ...lock, images: Object.fromEntries(named.map(({ reference, digest }) => [reference, digest])) };
+  const built = named.length < images.length ? ["images: what is built from a Dockerfile is not recorded"] : [];
+  return { ...whole, unpinned: [...unpinnedOf(whole), ...built] };
 }
 
 /** With the version that ran in place of `v1.36`, unless the nodes' images say it. */
@@ -192,7 +194,7 @@ export function downloadsArtifacts({ steps }: Pick<JobRun["spec"], "steps">): bo
 }
 
 /** What may differ although all fields are the same. */
-function unpinnedOf({ source, job, place, clusters, actions, images, secrets }: LockDocument): string[] {
+function unpinnedOf({ source, job, place, clusters, actions, images, caches = [], secrets }: LockDocument): string[] {
   const found = [
     ...(source.tree === undefined ? ["source.tree: its repository was not there"] : []),
     ...(place.executor === "docker" && !isHeldFast(place.image) ? [`place.image: ${place.image ?? "it"} is known by its name alone`] : []),
@@ -208,6 +210,7 @@ function unpinnedOf({ source, job, place, clusters, actions, images, secrets }: 
       return image === undefined || isHeldFast(images[image] ?? image) ? [] : [`${path}.image: ${image} is known by its name alone`];
     }),
     ...downloadsOf(job),
+    ...(caches.length >= limits.lockedCaches ? [`caches: those after the first ${limits.lockedCaches} are not known`] : []),
     ...secrets.map((name) => `secrets.${name}: its value is in no document`),
   ];
   return found.slice(0, limits.unpinnedParts);

@@ -251,7 +251,7 @@ export const builtIns: readonly BuiltIn[] = [
     inputs: {
       node_image: {
         ...input,
-        leavesOut: { part: /@sha256:/, note: "its digest is ignored: the node image is the server's, of that version" },
+        leavesOut: { part: /@sha256:|^\s*\$\{\{/, note: "its digest is ignored: the node image is the server's, of that version" },
       },
       cluster_name: input,
       registry: flag(false),

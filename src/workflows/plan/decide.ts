@@ -9,7 +9,7 @@ import { limits } from "../../base/limits.ts";
 import type { Provider } from "../../resources/cluster.ts";
 import { type JobRunSpec, jobRunSpecSchema } from "../../resources/job-run.ts";
 import { anyOf, shown } from "../../resources/schema.ts";
-import { readClusterSpec, withOwnSubnets } from "../clusters.ts";
+import { readClusterSpec, withAskedVersion, withOwnSubnets } from "../clusters.ts";
 import { planContainers } from "../containers.ts";
 import { evaluateNode, placed } from "../expressions/evaluate.ts";
 import {
@@ -213,9 +213,10 @@ function environmentOf({ name, url }: Environment, path: string[], scope: Scope)
 
 function clustersOf(job: Job, scope: Scope, { providers, whose }: JobPolicy): NonNullable<JobRunSpec["clusters"]> {
   const problems: Problem[] = [];
-  const clusters = job.clusters.flatMap(({ name, node }) => {
+  const clusters = job.clusters.flatMap(({ name, node, isOfStep }) => {
     const path = ["jobs", job.id, ...(name === "cluster" ? [name] : ["clusters", name])];
-    const read = readClusterSpec(node, evaluateNode(node, path, scope), path);
+    const value = evaluateNode(node, path, scope);
+    const read = readClusterSpec(node, isOfStep ? withAskedVersion(value) : value, path);
     problems.push(...read.problems);
     if (read.spec && providers && !providers.includes(read.spec.provider)) {
       const message = `${read.spec.provider} is not allowed for ${whose ?? "its repository"}, which may have ${anyOf(providers) || "none"}`;

@@ -61,6 +61,40 @@ describe("what it becomes", () => {
     );
   });
 
+  test.each<[string, string, string, object[]]>([
+    [
+      "a node image whole, with its digest",
+      "helm/kind-action@v1, with: {node_image: '${{ matrix.v }}'}",
+      `['kindest/node:v1.36.3@sha256:${"a".repeat(64)}', '']`,
+      [{ kubernetesVersion: "v1.36.3" }, {}],
+    ],
+    [
+      "a tag with its digest",
+      "helm/kind-action@v1, with: {node_image: 'kindest/node:${{ matrix.v }}'}",
+      `['v1.35.4@sha256:${"a".repeat(64)}', v1.36.3]`,
+      [{ kubernetesVersion: "v1.35.4" }, { kubernetesVersion: "v1.36.3" }],
+    ],
+    [
+      "a version without its v, and none",
+      "medyagh/setup-minikube@v1, with: {kubernetes-version: '${{ matrix.v }}'}",
+      "[1.36.3, stable]",
+      [{ kubernetesVersion: "v1.36.3" }, {}],
+    ],
+  ])("of a matrix: %s", (_, uses, values, specs) => {
+    const text = workflow(`      - {uses: ${uses}}\n`, `strategy: {matrix: {v: ${values}}}`);
+    expect([clustersOf(text, 0), clustersOf(text, 1)]).toEqual(
+      specs.map((spec) => [{ name: "cluster", spec: { provider: "kind", ...spec } }]),
+    );
+  });
+
+  test("of a matrix that names another image, each cell says so", () => {
+    const text = workflow(
+      "      - {uses: helm/kind-action@v1, with: {node_image: '${{ matrix.v }}'}}\n",
+      "strategy: {matrix: {v: [my/node:v1]}}",
+    );
+    expect(clustersOf(text)).toEqual({ kind: "invalid", message: expect.stringContaining("must be vX.Y") });
+  });
+
   test("two of them, beside one of the job's own", () => {
     const step = (name: string) => `      - {uses: seatrial/seatrial@v1, with: {name: ${name}}}\n`;
     expect(clustersOf(workflow(step("east") + step("west"), "cluster: {provider: bare}"))).toMatchObject([

@@ -7,6 +7,7 @@ import { clusterNameProblem } from "../../resources/cluster.ts";
 import type { Path } from "../../resources/finding.ts";
 import { shown } from "../../resources/schema.ts";
 import { builtInOf } from "../actions/built-in.ts";
+import { askedVersion } from "../clusters.ts";
 import { holdsExpression } from "../expressions/expressions.ts";
 import { hoistedName } from "./hoisted-name.ts";
 import { type Mapping, type Node, readTree, type Scalar, valueOf } from "./tree.ts";
@@ -74,6 +75,8 @@ const nameInputs = ["cluster_name", "name"];
 const nodeImage: Convert = (input, report) => {
   const [, version] = /^(?:docker\.io\/)?kindest\/node:([^@]+)(?:@sha256:[0-9a-f]{64})?$/.exec(input.text.trim()) ?? [];
   if (version !== undefined) return ["kubernetesVersion", changed(input, version)];
+  // One that comes whole from a matrix is looked at when it is known.
+  if (/^\s*\$\{\{/.test(input.text)) return ["kubernetesVersion", input];
   report(
     `${shown(input.text)} is not supported: kindest/node:VERSION says a version; other images go into \`cluster\` of the job, as kind.config.nodes[].image`,
   );
@@ -81,9 +84,8 @@ const nodeImage: Convert = (input, report) => {
 };
 
 const kubernetesVersion: Convert = (input) => {
-  const text = input.text.trim();
-  if (["stable", "latest"].includes(text)) return undefined;
-  return ["kubernetesVersion", changed(input, /^\d/.test(text) ? `v${text}` : text)];
+  const version = askedVersion(input.text);
+  return version === undefined ? undefined : ["kubernetesVersion", changed(input, version)];
 };
 
 const nodes: Convert = (input) => ["nodes", /^\d+$/.test(input.text.trim()) ? { ...input, value: Number(input.text) } : input];

@@ -57,7 +57,11 @@ export function placeAt(node: Node, path: Path, at?: "key"): Place {
 /** Mistakes of YAML that leave the tree as it is meant: the rest of the file is read, and all that is wrong told at once. */
 const harmless: readonly string[] = ["DUPLICATE_KEY", "TAG_RESOLVE_FAILED", "BAD_DQ_ESCAPE"];
 
-const keyTwice = "the key is there twice";
+/** What is said of a mistake in place of the parser's own words. */
+const words: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: "the key is there twice",
+  MULTIPLE_DOCS: "is a second document: a file has one alone",
+};
 
 /** A tree and the text that it came from. */
 export interface Source {
@@ -89,7 +93,7 @@ export function readTree(text: string, file: string): Source {
   // The parser is recursive, and reports the end of its stack as one mistake among those that follow from it.
   const tooDeep = mistakes.find(({ message }) => message.includes("call stack"));
   if (tooDeep) report(tooDeep.pos[0], "is nested too deeply");
-  else for (const { pos, code, message } of mistakes) report(pos[0], code === "DUPLICATE_KEY" ? keyTwice : message.split("\n")[0]!);
+  else for (const { pos, code, message } of mistakes) report(pos[0], words[code] ?? message.split("\n")[0]!);
   if (tooDeep || yaml.contents === null || mistakes.some(({ code }) => !harmless.includes(code))) return source;
 
   const anchors = new Map<string, YamlNode>();

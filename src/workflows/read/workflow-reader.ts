@@ -124,7 +124,7 @@ export class WorkflowReader extends ValueReader {
   #job({ key: id, place, value: node }: Entry, path: Path): Draft {
     const job: Draft = { id, place, needs: [], clusters: [], env: {}, outputs: {}, steps: [], notices: [], characters: 0 };
     const noticesBefore = this.notices.length;
-    const clusters: { name: string; node: Node }[] = [];
+    const clusters: Job["clusters"][number][] = [];
     let hoisted: Hoisted[] = [];
     let defaults = this.#defaults;
     const before = this.characters;
@@ -188,7 +188,7 @@ export class WorkflowReader extends ValueReader {
     for (const { place: where, message } of job.runsOn && job.matrix ? findCellLabelMistakes(job.runsOn, job.matrix, this.#rules) : [])
       this.report(where, [...path, "runs-on"], message);
     for (const { name, node: spec, place: where } of hoisted) {
-      if (clusters.every((other) => other.name !== name)) clusters.push({ name, node: spec });
+      if (clusters.every((other) => other.name !== name)) clusters.push({ name, node: spec, isOfStep: true });
       else this.report(where, path, `has two clusters of the name ${name}: one of them comes from this step`);
     }
     job.clusters = clusters;
