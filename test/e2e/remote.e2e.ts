@@ -318,7 +318,7 @@ describe("a Docker host behind ssh", () => {
     if (ran.code === 0) expect(ran.stdout).toMatch(/^node\/st-/);
     else
       expect(ran.stderr).toMatch(
-        /^seatrial: the connection to ssh:\/\/root@10\.99\.0\.2 was lost[^]*^seatrial: cluster st-[0-9a-f]{8} was not made: /m,
+        /^the connection to ssh:\/\/root@10\.99\.0\.2 was lost[^]*^seatrial: cluster st-[0-9a-f]{8} was not made: /m,
       );
     await expectNothingLeft(home);
   });
