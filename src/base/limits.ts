@@ -84,7 +84,7 @@ export const limits = {
   databaseConnections: 8,
   /** A query that runs longer has met a broken plan or a broken network. */
   databaseQueryMs: 60_000,
-  /** After the last query of a SQLite connection that reads, until its thread ends; another takes 40 ms to begin. */
+  /** After the last query of a SQLite connection that reads, until its thread ends. */
   databaseIdleMs: 15_000,
   /** Writes that share one transaction: what gathers during one commit at 200 webhooks a second, and room for a burst. */
   commitGroup: 64,

@@ -96,6 +96,15 @@ export function describeHistory(suite: DatabaseSuite): void {
       expect(page.items.map(({ name }) => name)).toEqual(Array.from({ length: count }, (_, index) => `job-${index}`));
     });
 
+    test("sources of all runs that were made before a time", async (context) => {
+      const { projection, queries } = await open(context);
+      const count = limits.pageItemsMost + 1;
+      await projection.projectRuns(Array.from({ length: count + 1 }, (_, index) => runNamed(`run-${index}`, { seconds: index })));
+      const found: unknown[] = [];
+      for await (const source of queries.sourcesBefore(dateAt(count))) found.push(source);
+      expect(found).toEqual(Array.from({ length: count }, () => runNamed("run").spec.source));
+    });
+
     test("a resourceVersion that cannot be compared is refused", async (context) => {
       const { projection } = await open(context);
       const run = runNamed("run");

@@ -179,6 +179,8 @@ class SqliteThreadDriver implements Driver {
   #thread: Promise<SqliteThread> | undefined;
   #asked = 0;
   #rest: NodeJS.Timeout | undefined;
+  /** The last thread that was not needed any more. */
+  #ended: Promise<void> = Promise.resolve();
 
   constructor(options: SqliteOptions, started: SqliteThread | undefined) {
     this.#options = options;
@@ -194,10 +196,8 @@ class SqliteThreadDriver implements Driver {
     };
   }
 
-  /** Also where nothing will be asked: a file that is no database is told of at the start. */
-  async init(): Promise<void> {
-    await (this.#thread ??= this.#open());
-  }
+  /** The first query opens it. */
+  async init(): Promise<void> {}
 
   async acquireConnection(): Promise<DatabaseConnection> {
     return await Promise.resolve(this.#connection);
@@ -223,7 +223,8 @@ class SqliteThreadDriver implements Driver {
 
   async destroy(): Promise<void> {
     clearTimeout(this.#rest);
-    await (await this.#thread)?.close();
+    await this.#ended;
+    await (await (this.#thread ?? this.#started))?.close();
   }
 
   async #query(sql: string, parameters: readonly unknown[] = []): Promise<WorkerAnswer> {
@@ -251,9 +252,9 @@ class SqliteThreadDriver implements Driver {
   }
 
   #end(): void {
-    const ended = this.#thread;
+    const thread = this.#thread;
     this.#thread = undefined;
     // One that fails at its end has nothing that anybody waits for.
-    void ended?.then(async (thread) => await thread.close()).catch(() => {});
+    this.#ended = this.#ended.then(async () => await (await thread)?.close()).catch(() => {});
   }
 }

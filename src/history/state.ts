@@ -1,5 +1,5 @@
 /** Small values that a part of the server must find again: how far a repository was looked at, when something was done last. */
-import { type Kysely, sql } from "kysely";
+import type { Kysely } from "kysely";
 import type { Database } from "./database.ts";
 import type { HistoryTables } from "./schema.ts";
 
@@ -33,6 +33,7 @@ export class State {
 
   /** Counts: 1 at the first call for a key, then one more at each; no number is given twice. */
   async next(key: string, now: Date): Promise<number> {
+    const { sql } = this.#database;
     const updated_ms = now.getTime();
     const row = await this.#database.commit(
       async (transaction) =>

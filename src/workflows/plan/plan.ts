@@ -9,7 +9,7 @@
  * those that need one of a later attempt than their own, are decided again once all that they need has ended.
  *
  * A job that calls a workflow is decided in the same way, and then has the jobs of that workflow in its place, once for each cell: a
- * {@link Scope} each. Which calls there are follows from the inputs and from what needed jobs put out, so it is not written down.
+ * {@link Invocation} each. Which calls there are follows from the inputs and from what needed jobs put out, so it is not written down.
  */
 import { SeatrialError } from "../../base/errors.ts";
 import type { RunSpec, RunStatus } from "../../resources/run.ts";
@@ -17,7 +17,7 @@ import { type Verdict, worstVerdict } from "../../resources/verdict.ts";
 import { groupOf, type JobPolicy, type PlannedJobRun } from "./decide.ts";
 import type { Json } from "../expressions/expressions.ts";
 import { attemptOf, countedVerdict, type JobRunView, verdictOf } from "./job-run-views.ts";
-import { type JobState, Planner, type Scope, TooManyJobs } from "./planner.ts";
+import { type JobState, Planner, type Invocation, TooManyJobs } from "./planner.ts";
 import { type Selection, selectJobs } from "./select.ts";
 import type { Concurrency, Workflow } from "../workflow.ts";
 
@@ -78,7 +78,7 @@ export function planRun(input: RunInput): RunPlan {
   const planner = new Planner(input);
   const { workflow, contexts, isAborted, abortReason = "the run was aborted" } = input;
   const cut = isAborted ? abortReason : undefined;
-  const root: Scope = { workflow, contexts, selection, prefix: "", title: "", secrets: [], needs: [], attempt: 1, cut };
+  const root: Invocation = { workflow, contexts, selection, prefix: "", title: "", secrets: [], needs: [], attempt: 1, cut };
   const held = workflow.concurrency && askForRun(workflow.concurrency, input, planner);
   if (held && "status" in held) return { ...held, ...planner.asked() };
   let states: JobState[];

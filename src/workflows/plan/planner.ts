@@ -40,7 +40,7 @@ export interface JobState {
 }
 
 /** A workflow that runs: that of the run, or one that a job calls. */
-export interface Scope {
+export interface Invocation {
   workflow: Workflow;
   contexts: RunInput["contexts"];
   selection: Selection;
@@ -92,12 +92,12 @@ export class Planner {
     return this.groups.length > 0 ? { groups: this.groups } : {};
   }
 
-  statesIn(scope: Scope): JobState[] {
+  statesIn(scope: Invocation): JobState[] {
     const { workflow, selection } = scope;
     return workflow.jobs.filter(({ id }) => selection.has(id)).map((job) => this.stateOf(scope, job));
   }
 
-  stateOf(scope: Scope, job: Job): JobState {
+  stateOf(scope: Invocation, job: Job): JobState {
     const id = scope.prefix + job.id;
     let state = this.#states.get(id);
     if (!state) {
@@ -112,7 +112,7 @@ export class Planner {
     return state;
   }
 
-  #look(scope: Scope, job: Job): JobState {
+  #look(scope: Invocation, job: Job): JobState {
     const views = (this.#views.get(scope.prefix + job.id) ?? []).toSorted((a, b) => indexOf(a) - indexOf(b));
     // All of them are looked at, also when the first has not ended.
     const needs = this.#needsOf(scope, job);
@@ -136,7 +136,7 @@ export class Planner {
   }
 
   /** Those that the rerun names, and those that need one of a later attempt. */
-  #stale(scope: Scope, views: readonly JobRunView[], needs: readonly JobState[]): Set<JobRunView> {
+  #stale(scope: Invocation, views: readonly JobRunView[], needs: readonly JobState[]): Set<JobRunView> {
     const { attempt = 1, rerun } = this.#input;
     const newest = Math.max(scope.attempt, ...needs.map((need) => need.attempt));
     const isNamed = (view: JobRunView) => {
@@ -147,7 +147,7 @@ export class Planner {
   }
 
   /** After a crash some cells may be there already: the decision is the same, and only the others are made. */
-  #decide(scope: Scope, job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
+  #decide(scope: Invocation, job: Job, views: readonly JobRunView[], stale: ReadonlySet<JobRunView>): Pick<RunPlan, "create" | "again"> {
     const { run, matrix, policy } = this.#input;
     const decided = decideJob(scope.workflow, job.id, this.#contextsOf(scope, job), this.#statusOf(scope, job), policy);
     const decision = selectCells(decided, job, scope.selection.get(job.id)!, matrix);
@@ -169,7 +169,7 @@ export class Planner {
     };
   }
 
-  #abortCells(scope: Scope, job: Job, views: readonly JobRunView[]): void {
+  #abortCells(scope: Invocation, job: Job, views: readonly JobRunView[]): void {
     // What never runs ends by itself, with what it says.
     const isIdle = ({ spec }: JobRunView) => spec.skip !== undefined || spec.invalid !== undefined;
     const open = views.filter((view) => !verdictOf(view) && view.spec.abort === undefined && !isIdle(view));
@@ -184,7 +184,7 @@ export class Planner {
   }
 
   /** Whether an abort spares it: its `if` holds even so, as with `always()`. */
-  #goesOn(scope: Scope, job: Job): boolean {
+  #goesOn(scope: Invocation, job: Job): boolean {
     try {
       return isWanted(job, this.#contextsOf(scope, job), this.#statusOf(scope, job));
     } catch (error) {
@@ -195,7 +195,7 @@ export class Planner {
 
   // -- calls
 
-  #lookAtCall(scope: Scope, job: Job & { call: Call }): JobState {
+  #lookAtCall(scope: Invocation, job: Job & { call: Call }): JobState {
     const id = scope.prefix + job.id;
     const needs = this.#needsOf(scope, job);
     // One that says why nothing was called; and those of the jobs that were.
@@ -224,7 +224,7 @@ export class Planner {
     return this.#callStates(scope, job, decision, { views, idle, stale, attempt, needs });
   }
 
-  #decideCall(scope: Scope, job: Job & { call: Call }, isBegun: boolean): CallDecision {
+  #decideCall(scope: Invocation, job: Job & { call: Call }, isBegun: boolean): CallDecision {
     const { matrix = {} } = this.#input;
     const decision = decideCall(job, this.#contextsOf(scope, job), this.#statusOf(scope, job), isBegun);
     if (decision.kind !== "run" || decision.cells.some(({ cell }) => isSelectedCell(cell, matrix))) return decision;
@@ -233,7 +233,7 @@ export class Planner {
 
   /** Nothing is called: one JobRun says why, and those of an attempt before end with it. */
   #idleCall(
-    scope: Scope,
+    scope: Invocation,
     job: Job,
     decision: { kind: "skip"; reason: string } | { kind: "invalid"; message: string },
     { views, idle, stale, attempt }: Pick<JobState, "views" | "stale" | "attempt"> & { idle: readonly JobRunView[] },
@@ -256,7 +256,7 @@ export class Planner {
   }
 
   #callStates(
-    scope: Scope,
+    scope: Invocation,
     job: Job & { call: Call },
     { cells, failFast, maxParallel }: Extract<CallDecision, { kind: "run" }>,
     before: Pick<JobState, "views" | "stale" | "attempt"> & { idle: readonly JobRunView[]; needs: readonly JobState[] },
@@ -271,7 +271,7 @@ export class Planner {
       const prefix = cell.cell === undefined ? `${id}/` : `${id}.${index}/`;
       return [{ ...this.#scopeOf(scope, job, cell, prefix, selection, before.needs), groups: cell.groups }];
     });
-    const hasFailed = (called: Scope) => this.#viewsIn(called).some((view) => resultOf([view]) === "failure");
+    const hasFailed = (called: Invocation) => this.#viewsIn(called).some((view) => resultOf([view]) === "failure");
     const failed = failFast && scopes.length > 1 ? scopes.find(hasFailed) : undefined;
     let open = 0;
     let isWhole = true;
@@ -329,26 +329,26 @@ export class Planner {
   }
 
   /** The groups of a call: of the job that calls, then of the workflow. */
-  #askFor({ groups: { ofCall, ofCalled } }: Scope & Pick<CallCell, "groups">, of: string, isBegun: boolean): GroupState {
+  #askFor({ groups: { ofCall, ofCalled } }: Invocation & Pick<CallCell, "groups">, of: string, isBegun: boolean): GroupState {
     const answer: GroupState = ofCall ? this.ask({ ...ofCall, of, isBegun }) : { state: "held" };
     return answer.state === "held" && ofCalled ? this.ask({ ...ofCalled, of: `${of}/`, isBegun }) : answer;
   }
 
   /** Another took its place in its group: one JobRun says so. */
-  #replace(scope: Scope, job: Job, { title }: Scope, id: string, why: string): void {
+  #replace(scope: Invocation, job: Job, { title }: Invocation, id: string, why: string): void {
     const { skip: _skip, ...spec } = inScope(scope, idleJobRun(job, { skip: "" }));
     const name = jobRunName(this.#input.run, id, 0);
     this.create.push({ name, spec: { ...spec, job: id, name: title.slice(0, -3), abort: why.slice(0, 1024) } });
   }
 
   #scopeOf(
-    scope: Scope,
+    scope: Invocation,
     job: Job & { call: Call },
     cell: CallCell,
     prefix: string,
     selection: Selection,
     needs: readonly JobState[],
-  ): Scope {
+  ): Invocation {
     const { github, vars } = scope.contexts;
     return {
       workflow: job.call.workflow,
@@ -369,22 +369,22 @@ export class Planner {
     return [...this.#views].flatMap(([job, views]) => (isCalledBy(job, id) ? views : []));
   }
 
-  #viewsIn({ prefix }: Scope): JobRunView[] {
+  #viewsIn({ prefix }: Invocation): JobRunView[] {
     return [...this.#views].flatMap(([job, views]) => (job.startsWith(prefix) ? views : []));
   }
 
   // -- what jobs see
 
-  #needsOf(scope: Scope, job: Job): JobState[] {
+  #needsOf(scope: Invocation, job: Job): JobState[] {
     return job.needs.map((need) => this.stateOf(scope, jobOf(scope.workflow, need)));
   }
 
-  #contextsOf(scope: Scope, job: Job): JobContexts {
+  #contextsOf(scope: Invocation, job: Job): JobContexts {
     return { ...scope.contexts, needs: Object.fromEntries(job.needs.map((id) => [id, this.#endOf(scope, id)])) };
   }
 
   /** `success()` and `failure()` look at all ancestors, not only at those in `needs`. */
-  #statusOf(scope: Scope, job: Job): Status {
+  #statusOf(scope: Invocation, job: Job): Status {
     const results = [...this.#ancestorsOf(scope, job)].map((id) => this.#endOf(scope, id).result);
     const isCancelled = scope.cut !== undefined;
     return {
@@ -394,12 +394,12 @@ export class Planner {
     };
   }
 
-  #endOf(scope: Scope, id: string): NonNullable<JobState["ended"]> {
+  #endOf(scope: Invocation, id: string): NonNullable<JobState["ended"]> {
     return this.#states.get(scope.prefix + id)?.ended ?? { result: "skipped", outputs: {} };
   }
 
   /** A set that grows while it is walked. */
-  #ancestorsOf({ workflow }: Scope, job: Job): Set<string> {
+  #ancestorsOf({ workflow }: Invocation, job: Job): Set<string> {
     const found = new Set(job.needs);
     for (const id of found) for (const need of jobOf(workflow, id).needs) found.add(need);
     return found;
@@ -407,7 +407,7 @@ export class Planner {
 }
 
 /** What was decided of a job of a workflow, as a job of the run. */
-function inScope({ workflow, prefix, title, inputs, secrets, needs }: Scope, spec: PlannedJobRun): PlannedJobRun {
+function inScope({ workflow, prefix, title, inputs, secrets, needs }: Invocation, spec: PlannedJobRun): PlannedJobRun {
   if (prefix === "") return spec;
   return {
     ...spec,
